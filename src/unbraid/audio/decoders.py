@@ -1,0 +1,235 @@
+"""The two libraries that decode: libsndfile for what it does exactly, PyAV for all the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import soundfile
+
+from unbraid.audio.info import AudioInfo, Block, native
+from unbraid.errors import AudioError
+
+if TYPE_CHECKING:
+    from av import AudioFrame, AudioStream
+
+_DEPTHS = {  # of libsndfile's subtypes; all others fit into 16 bits
+    "PCM_24": "24",
+    "DWVW_24": "24",
+    "ALAC_20": "24",
+    "ALAC_24": "24",
+    "PCM_32": "32f",
+    "ALAC_32": "32f",
+    "FLOAT": "32f",
+    "DOUBLE": "32f",
+}
+_UNKNOWN_LENGTH = 2**62  # libsndfile's SF_COUNT_MAX is 2**63 - 1
+
+
+class LibsndfileDecoder:
+    """Reads with libsndfile; `open` gives None for a file that it does not know."""
+
+    def __init__(self, path: Path, file: soundfile.SoundFile) -> None:
+        """Take over an open file."""
+        self._file = file
+        self.info = AudioInfo(
+            path=path,
+            sample_rate=file.samplerate,
+            channels=file.channels,
+            samples=file.frames,
+            bit_depth=_DEPTHS.get(file.subtype, "16"),
+            format=file.format.lower(),
+            codec=file.subtype.lower(),
+        )
+        # libsndfile stops at the length it knows, which for an mp3 without a Xing header is a guess
+        # and for an unfinished recording 0; its Opus seeks after every block, which is not exact.
+        self.exact = (
+            0 < file.frames < _UNKNOWN_LENGTH and file.format != "MP3" and file.subtype != "OPUS"
+        )
+
+    @classmethod
+    def open(cls, path: Path) -> LibsndfileDecoder | None:
+        """Open a file, or return None where libsndfile cannot."""
+        try:
+            return cls(path, soundfile.SoundFile(native(path)))
+        except (soundfile.SoundFileError, TypeError):  # TypeError: a name that ends in .raw
+            return None
+
+    def read(self, samples: int) -> Block:
+        """The next block `[channels, n <= samples]`."""
+        try:
+            block = self._file.read(samples, dtype="float32", always_2d=True)
+        except soundfile.SoundFileError as error:
+            raise _damaged(self.info, self._file.tell()) from error
+        return np.ascontiguousarray(block.T)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+class AvDecoder:
+    """Reads the first audio stream of whatever FFmpeg's libraries know, through PyAV."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the file and decode its first frame."""
+        import av
+
+        self._path = path
+        try:
+            # A tag that is not UTF-8 is no reason to refuse a song.
+            self._container = av.open(str(path), "r", metadata_errors="ignore")
+        except (av.FFmpegError, ValueError) as error:
+            raise _unreadable(path) from error
+        try:
+            if not self._container.streams.audio:
+                raise AudioError(f"{path}: holds no audio stream; choose a file with sound")
+            stream = self._container.streams.audio[0]
+            if stream.codec_context is None:
+                raise AudioError(f"{path}: its codec is unknown here; convert it to wav or flac")
+            self._frames = self._decode(stream)
+            self._decoded = 0  # samples
+            self._pending: Block | None = None
+            self.info = self._describe(stream)
+        except BaseException:
+            self._container.close()
+            raise
+
+    def _describe(self, stream: AudioStream) -> AudioInfo:
+        """Take rate and channels from the first frame: headers of HE-AAC state half of each."""
+        frame = next(self._frames, None)
+        context = stream.codec_context
+        rate = context.sample_rate if frame is None else frame.sample_rate
+        channels = context.channels if frame is None else frame.layout.nb_channels
+        if not rate or not channels:
+            raise _unreadable(self._path)
+        if frame is not None:
+            self._decoded = frame.samples
+            self._pending = _to_float(frame)
+        duration = None
+        if stream.duration is not None and stream.time_base is not None:
+            duration = float(stream.duration * stream.time_base)
+        elif self._container.duration is not None:
+            duration = float(Fraction(self._container.duration, 1_000_000))
+        return AudioInfo(
+            path=self._path,
+            sample_rate=rate,
+            channels=channels,
+            samples=0 if frame is None else None,
+            bit_depth=_av_depth(stream),
+            format=self._container.format.name.split(",")[0],
+            codec=context.codec.name,
+            stated_duration=duration,
+        )
+
+    def _decode(self, stream: AudioStream) -> Iterator[AudioFrame]:
+        """All frames. Junk before and after the music of a bare mp3 is skipped, as players do."""
+        import av
+
+        bare = self._container.format.name == "mp3"
+        broken: av.FFmpegError | None = None
+        started = False
+        packets = self._container.demux(stream)
+        while True:
+            try:
+                packet = next(packets, None)
+            except av.FFmpegError as error:
+                raise self._failure(started) from error
+            if packet is None:
+                break
+            try:
+                frames = packet.decode()
+            except av.FFmpegError as error:
+                if not bare:
+                    raise self._failure(started) from error
+                broken = error
+                continue
+            if frames and broken is not None and started:
+                raise self._failure(started) from broken
+            for frame in frames:
+                started = True
+                broken = None
+                yield frame
+        if broken is not None and not started:
+            raise self._failure(started) from broken
+
+    def _failure(self, started: bool) -> AudioError:
+        return _damaged(self.info, self._decoded) if started else _unreadable(self._path)
+
+    def read(self, samples: int) -> Block:
+        """The next block `[channels, n <= samples]`."""
+        blocks = []
+        missing = samples
+        while missing:
+            block = self._pending
+            self._pending = None
+            if block is None:
+                block = self._next_frame()
+            if block is None:
+                break
+            if block.shape[1] > missing:
+                block, self._pending = block[:, :missing], block[:, missing:]
+            blocks.append(block)
+            missing -= block.shape[1]
+        if not blocks:
+            return np.zeros((self.info.channels, 0), np.float32)
+        return np.concatenate(blocks, axis=1)
+
+    def _next_frame(self) -> Block | None:
+        frame = next(self._frames, None)
+        if frame is None:
+            return None
+        here, start = (frame.sample_rate, frame.layout.nb_channels), self.info
+        if here != (start.sample_rate, start.channels):
+            raise AudioError(
+                f"{self._path}: changes from {start.sample_rate} Hz, {start.channels} channels to"
+                f" {here[0]} Hz, {here[1]} channels at {self._decoded / start.sample_rate:.3f} s;"
+                " convert it to wav first"
+            )
+        self._decoded += frame.samples
+        return _to_float(frame)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._container.close()
+
+
+def _to_float(frame: AudioFrame) -> Block:
+    """The samples of a frame, whatever their format, as float32 `[channels, samples]`."""
+    array = frame.to_ndarray()
+    if frame.format.is_packed:
+        array = array.reshape(-1, frame.layout.nb_channels).T
+    if array.dtype.kind == "f":
+        return array.astype(np.float32)
+    centre = 128 if array.dtype == np.uint8 else 0
+    scale = np.float32(2 ** (8 * array.dtype.itemsize - 1))
+    scaled: Block = (array.astype(np.float32) - centre) / scale
+    return scaled
+
+
+def _av_depth(stream: AudioStream) -> str:
+    """Bit depth of a stream; PyAV does not say how many of 32 bits are used: 24 but for PCM."""
+    context = stream.codec_context
+    if not context.codec.lossless or context.format is None:
+        return "16"
+    kind = context.format.name.rstrip("p")
+    if kind == "s32":
+        return "32f" if context.codec.name.startswith("pcm_s32") else "24"
+    return "16" if kind in ("u8", "s16") else "32f"
+
+
+def _unreadable(path: Path) -> AudioError:
+    return AudioError(
+        f"{path}: not an audio file that can be read (unknown or damaged);"
+        " check that it plays, or convert it to wav"
+    )
+
+
+def _damaged(info: AudioInfo, position: int) -> AudioError:
+    return AudioError(
+        f"{info.path}: damaged at {position / info.sample_rate:.3f} s;"
+        " get a whole copy, or convert it to wav with a player that mends it"
+    )

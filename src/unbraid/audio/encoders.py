@@ -1,0 +1,189 @@
+"""What turns blocks into the bytes of a file."""
+
+from __future__ import annotations
+
+import errno
+import struct
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO, Protocol
+
+import numpy as np
+import soundfile
+
+from unbraid.audio.info import Block
+from unbraid.audio.quantize import to_integers
+
+RIFF_LIMIT = 2**32 - 1  # bytes; the header of a longer WAV file is RF64
+
+
+class Encoder(Protocol):
+    """Writes blocks `[channels, samples]` to an open file, which it leaves open."""
+
+    def write(self, block: Block) -> None:
+        """Append a block; OSError if it could not be written."""
+
+    def finish(self) -> None:
+        """Complete the file; OSError if it could not be written."""
+
+
+class WavEncoder:
+    """WAV with nothing in it that changes from run to run, and RF64 (EBU Tech 3306) over 4 GB.
+
+    libsndfile would stamp the time into every float file, and has to know the length beforehand.
+    """
+
+    def __init__(self, file: BinaryIO, sample_rate: int, channels: int, bit_depth: str) -> None:
+        """Write a header for 0 samples."""
+        self._file = file
+        self._rate = sample_rate
+        self._channels = channels
+        self._bits = 32 if bit_depth == "32f" else int(bit_depth)
+        self._samples = 0
+        file.write(self._header())
+
+    def write(self, block: Block) -> None:
+        """Append a block that does not exceed full scale."""
+        interleaved = np.ascontiguousarray(block.T)
+        if self._bits == 32:
+            data = interleaved.astype("<f4").tobytes()
+        elif self._bits == 16:
+            data = to_integers(interleaved, 16).astype("<i2").tobytes()
+        else:
+            octets = to_integers(interleaved, 24).astype("<i4").reshape(-1, 1).view(np.uint8)
+            data = octets[:, :3].tobytes()
+        self._file.write(data)
+        self._samples += block.shape[1]
+
+    def finish(self) -> None:
+        """Pad the data to even length and write the final header."""
+        if self._data_bytes % 2:
+            self._file.write(b"\0")
+        self._file.seek(0)
+        self._file.write(self._header())
+
+    @property
+    def _data_bytes(self) -> int:
+        return self._samples * self._channels * self._bits // 8
+
+    def _header(self) -> bytes:
+        frame = self._channels * self._bits // 8
+        code = 3 if self._bits == 32 else 1  # IEEE float or PCM
+        chunk = struct.pack(
+            "<HHIIHH", code, self._channels, self._rate, self._rate * frame, frame, self._bits
+        )
+        fmt = b"fmt " + struct.pack("<I", len(chunk)) + chunk
+        data = self._data_bytes
+        riff = 4 + (8 + 28) + len(fmt) + 8 + data + data % 2
+        if riff <= RIFF_LIMIT:  # JUNK keeps the place of ds64
+            start = b"RIFF" + struct.pack("<I", riff) + b"WAVE"
+            sizes = b"JUNK" + struct.pack("<I28x", 28)
+        else:
+            start = b"RF64" + struct.pack("<I", 0xFFFFFFFF) + b"WAVE"
+            sizes = b"ds64" + struct.pack("<IQQQI", 28, riff, data, self._samples, 0)
+            data = 0xFFFFFFFF
+        return start + sizes + fmt + b"data" + struct.pack("<I", data)
+
+
+@dataclass(frozen=True)
+class Codec:
+    """How libsndfile writes a format, and what the format can hold."""
+
+    format: str
+    subtype: str | None  # None: the integers of the bit depth asked for
+    channels: int  # at most
+    rates: range | tuple[int, ...]  # Hz
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+CODECS = {  # by suffix, beside .wav
+    ".flac": Codec("FLAC", None, 8, range(1, 655_351)),
+    ".mp3": Codec(
+        "MP3",
+        "MPEG_LAYER_III",
+        2,
+        (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000),
+        {"bitrate_mode": "CONSTANT", "compression_level": 0.0},  # 320 kbit/s
+    ),
+    # libvorbis crashes the process beyond these limits.
+    ".ogg": Codec("OGG", "VORBIS", 255, range(1, 192_001), {"compression_level": 0.2}),
+    ".opus": Codec(
+        "OGG", "OPUS", 8, (8000, 12000, 16000, 24000, 48000), {"compression_level": 0.5}
+    ),
+}
+
+
+class LibsndfileEncoder:
+    """FLAC and the lossy codecs, through libsndfile."""
+
+    def __init__(
+        self, file: BinaryIO, codec: Codec, sample_rate: int, channels: int, bit_depth: str
+    ) -> None:
+        """Open the codec; soundfile.SoundFileError where it is missing."""
+        self._bits = int(bit_depth) if codec.subtype is None else None
+        self._sink = _Sink(file)
+        self._file = soundfile.SoundFile(
+            self._sink,
+            "w",
+            samplerate=sample_rate,
+            channels=channels,
+            format=codec.format,
+            subtype=codec.subtype or f"PCM_{bit_depth}",
+            **codec.options,
+        )
+
+    def write(self, block: Block) -> None:
+        """Append a block, which in FLAC does not exceed full scale."""
+        interleaved: np.ndarray[Any, Any] = np.ascontiguousarray(block.T)
+        if self._bits is not None:  # libsndfile takes integers from the upper bits
+            interleaved = to_integers(interleaved, self._bits) << (32 - self._bits)
+        try:
+            self._file.write(interleaved)
+        except (soundfile.SoundFileError, AssertionError) as error:  # soundfile asserts the count
+            self._sink.check()
+            raise OSError(errno.EIO, f"libsndfile: {error}") from error
+        self._sink.check()
+
+    def finish(self) -> None:
+        """Flush the codec and write the final header."""
+        try:
+            self._file.close()
+        except soundfile.SoundFileError as error:
+            self._sink.check()
+            raise OSError(errno.EIO, f"libsndfile: {error}") from error
+        self._sink.check()
+
+
+class _Sink:
+    """The file that libsndfile writes to; keeps the error that C code would swallow."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._error: BaseException | None = None
+
+    def check(self) -> None:
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+
+    def write(self, data: bytes) -> int:
+        try:
+            return self._file.write(data)
+        except BaseException as error:  # also KeyboardInterrupt: raised again by `check`
+            self._error = self._error or error
+            return 0
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        try:
+            return self._file.seek(offset, whence)
+        except BaseException as error:
+            self._error = self._error or error
+            return -1
+
+    def read(self, size: int = -1) -> bytes:
+        return self._file.read(size)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def flush(self) -> None:
+        """Nothing to do: the writer closes the file."""

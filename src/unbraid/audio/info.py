@@ -1,0 +1,47 @@
+"""What a file says about the audio it holds."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+Block = NDArray[np.float32]  # [channels, samples]
+
+
+@dataclass(frozen=True)
+class AudioInfo:
+    """Properties of an audio file, known before its samples are read.
+
+    Args:
+        path: the file.
+        sample_rate: in Hz.
+        channels: their number.
+        samples: per channel, or None where the container does not say reliably.
+        bit_depth: "16", "24" or "32f", the smallest that holds the file's samples; lossy: "16".
+        format: short name of the container, such as "wav" or "mov".
+        codec: short name of the coding, such as "pcm_16" or "aac".
+        stated_duration: in seconds, as the container says, right or wrong; None where it is silent.
+    """
+
+    path: Path
+    sample_rate: int
+    channels: int
+    samples: int | None
+    bit_depth: str
+    format: str
+    codec: str
+    stated_duration: float | None = None
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds: exact where `samples` is known, else what the container says."""
+        return self.stated_duration if self.samples is None else self.samples / self.sample_rate
+
+
+def native(path: Path) -> str | bytes:
+    """The path for C libraries; bytes on POSIX, where a name need not be valid UTF-8."""
+    return str(path) if os.name == "nt" else os.fsencode(path)
