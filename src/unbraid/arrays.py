@@ -1,0 +1,50 @@
+"""Arrays that users give, NumPy or torch, to float32 `[channels, samples]` and back."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from unbraid.audio.info import Block
+from unbraid.errors import AudioError
+
+Array = TypeVar("Array", bound="NDArray[np.floating[Any]] | Tensor")
+
+
+def checked(audio: NDArray[np.floating[Any]] | Tensor) -> Block:
+    """The audio as float32 `[channels, samples]`.
+
+    Raises:
+        AudioError: if it is not floating, not finite, or of another shape.
+    """
+    array = audio.detach().cpu().numpy() if isinstance(audio, Tensor) else np.asarray(audio)
+    if not np.issubdtype(array.dtype, np.floating):
+        raise AudioError(
+            f"audio of {array.dtype}: give floating samples, of which 1.0 is full scale"
+        )
+    if array.ndim == 1:
+        array = array[None]
+    if array.ndim != 2 or array.shape[0] == 0:
+        raise AudioError(
+            f"audio of shape {list(np.shape(audio))}: give [channels, samples] or [samples]"
+        )
+    if array.shape[1] < array.shape[0] and array.shape[0] > 32:
+        raise AudioError(
+            f"audio of shape {list(array.shape)} looks like [samples, channels]: transpose it"
+        )
+    if not np.isfinite(array).all():
+        first = int(np.flatnonzero(~np.isfinite(array).all(0))[0])
+        raise AudioError(f"audio is not finite at sample {first}: repair it first")
+    return np.ascontiguousarray(array, dtype=np.float32)
+
+
+def like(audio: Array, stem: Block) -> Array:
+    """A stem in the kind, device and shape of the audio it came from."""
+    shaped = stem.reshape(np.shape(audio))
+    if isinstance(audio, Tensor):
+        return cast(Array, torch.from_numpy(shaped).to(audio.device))
+    return cast(Array, shaped)

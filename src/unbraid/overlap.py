@@ -1,0 +1,77 @@
+"""Any length through a network of fixed length: overlapping segments, crossfaded, in a stream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+import torch
+from torch import Tensor
+
+
+def crossfaded(
+    blocks: Iterable[Tensor],
+    process: Callable[[Tensor], Tensor],
+    segment: int,
+    fade: int,
+    batch_size: int,
+) -> Iterator[Tensor]:
+    """Process a stream segment by segment; neighbours overlap by `fade` samples.
+
+    Holds `batch_size` segments at a time, whatever the length of the stream. The fades of two
+    neighbours add up to one; the stream's first and last sample are not faded.
+
+    Args:
+        blocks: `[channels, samples]` of any lengths.
+        process: maps `[b, channels, segment]` to `[b, ..., segment]`.
+        segment: length of a segment in samples.
+        fade: length of the crossfade in samples, at most half a segment.
+        batch_size: segments to process at a time.
+
+    Yields:
+        Processed blocks `[..., samples]`; their total length is that of the input.
+    """
+    step = segment - fade
+    fade_in = torch.sin((torch.arange(fade) + 0.5) / fade * torch.pi / 2) ** 2
+    overhang: Tensor | None = None
+    for batch, length, last in _batches(blocks, segment, step, batch_size):
+        for number, processed in enumerate(process(batch).cpu()):
+            if overhang is not None:
+                joint = overhang + processed[..., :fade] * fade_in
+                processed = torch.cat([joint, processed[..., fade:]], -1)
+            overhang = processed[..., step:] * (1 - fade_in)
+            if last and number == len(batch) - 1:
+                yield processed[..., : length - number * step]
+            else:
+                yield processed[..., :step]
+
+
+def _batches(
+    blocks: Iterable[Tensor], segment: int, step: int, batch_size: int
+) -> Iterator[tuple[Tensor, int, bool]]:
+    """Batches of segments, the length of the stream from each batch's start, whether it ends."""
+    full = segment + (batch_size - 1) * step
+    source = iter(blocks)
+    parts: list[Tensor] = []
+    held, ended = 0, False
+    while not ended:
+        while held <= full:  # one sample beyond a full batch tells that it isn't the last
+            block = next(source, None)
+            if block is None:
+                ended = True
+                break
+            parts.append(block)
+            held += block.shape[-1]
+        if held == 0:
+            return
+        waiting = torch.cat(parts, -1)
+        while held > full or ended:
+            last = held <= full
+            count = -(-max(held - segment, 0) // step) + 1 if last else batch_size
+            span = segment + (count - 1) * step
+            padded = torch.nn.functional.pad(waiting[:, :span], (0, max(0, span - held)))
+            yield padded.unfold(-1, segment, step).transpose(0, 1).contiguous(), held, last
+            if last:
+                return
+            waiting = waiting[:, batch_size * step :]
+            held = waiting.shape[-1]
+        parts = [waiting]

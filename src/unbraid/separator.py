@@ -1,0 +1,316 @@
+"""The one way to separate: arrays or files of any length, rate and number of channels."""
+
+from __future__ import annotations
+
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Generic
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from unbraid.arrays import Array, checked, like
+from unbraid.audio import AudioReader, AudioWriter, Resampler, quantize
+from unbraid.audio.info import Block
+from unbraid.errors import ConfigError, ModelError
+from unbraid.models import checkpoint
+from unbraid.overlap import crossfaded
+
+Progress = Callable[[float], object]
+
+BLOCK = 1 << 17  # samples to take from an array or a file at a time
+LOSSY = ("mp3", "ogg", "opus")
+
+
+class UnbraidWarning(UserWarning):
+    """Something a user should know about a separation that went well."""
+
+
+class Separation(dict[str, Array], Generic[Array]):
+    """Stems by name, each of the mixture's shape; they sum to the mixture.
+
+    Attributes:
+        sample_rate: Hz.
+    """
+
+    def __init__(self, stems: dict[str, Array], sample_rate: int) -> None:
+        super().__init__(stems)
+        self.sample_rate = sample_rate
+
+
+class Separator:
+    """Separates songs with a network, in constant memory.
+
+    The song is cut into overlapping segments, which are separated in batches and crossfaded. The
+    residual stem is the mixture less the others, so that all stems sum to the mixture.
+
+    Args:
+        model: a network of `unbraid.models`.
+        device: `cpu`, `cuda`, `mps`, or `auto` for the best at hand.
+        segment: length of a segment in seconds.
+        overlap: part of a segment that it shares with the next, from 0 to 0.5.
+        batch_size: segments that are separated at a time.
+
+    Raises:
+        ConfigError: for an impossible segment, overlap, batch size or device.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        device: str = "auto",
+        segment: float = 8.0,
+        overlap: float = 0.5,
+        batch_size: int = 4,
+    ) -> None:
+        if not 0 <= overlap <= 0.5:
+            raise ConfigError(f"overlap {overlap}: give a part of the segment from 0 to 0.5")
+        if segment <= 0 or batch_size < 1:
+            raise ConfigError("segment and batch_size must be positive")
+        self.device = _device(device)
+        self.model = model.to(self.device).eval()
+        config: Any = model.config
+        self.stems: tuple[str, ...] = (*config.targets, config.residual)
+        self.sample_rate: int = config.sample_rate
+        self._segment = round(segment * self.sample_rate)
+        self._fade = round(overlap * self._segment)
+        self._batch_size = batch_size
+
+    @classmethod
+    def from_pretrained(cls, name_or_path: str | Path = "bandsplit", **options: Any) -> Separator:
+        """Separator with shipped weights, or with a weight file; nothing is downloaded.
+
+        Args:
+            name_or_path: a name that `list_models` knows, or the path of a `.safetensors` file.
+            **options: `device`, `segment`, `overlap`, `batch_size`.
+
+        Raises:
+            ModelError: if there is no such model, or its file is damaged.
+        """
+        return cls(checkpoint.load(name_or_path), **options)
+
+    def __call__(
+        self, audio: Array, sample_rate: int, progress: Progress | None = None
+    ) -> Separation[Array]:
+        """Separate a song.
+
+        Mono is separated as two equal channels and comes back as mono. Of more than two channels
+        the first two are separated, and the rest goes to the residual.
+
+        Args:
+            audio: mixture `[channels, samples]` or `[samples]`, floating, 1.0 is full scale;
+                NumPy or torch.
+            sample_rate: Hz.
+            progress: called with the finished fraction from 0 to 1; what it raises ends the
+                separation.
+
+        Returns:
+            Stems by name: float32, of the mixture's kind and shape.
+
+        Raises:
+            AudioError: if the audio is not floating, not finite or not `[channels, samples]`.
+        """
+        mixture = checked(audio)
+        stems = {stem: np.empty_like(mixture) for stem in self.stems}
+        start = 0
+        for block in self.blocks(_slices(mixture), sample_rate, mixture.shape[0]):
+            stop = start + block[self.stems[0]].shape[1]
+            for stem, part in block.items():
+                stems[stem][:, start:stop] = part
+            start = stop
+            if progress:
+                progress(stop / mixture.shape[1])
+        return Separation({stem: like(audio, out) for stem, out in stems.items()}, sample_rate)
+
+    def blocks(
+        self,
+        mixture: Iterable[Block],
+        sample_rate: int,
+        channels: int,
+        bit_depth: str = "32f",
+    ) -> Iterator[dict[str, Block]]:
+        """Separate a stream in constant memory.
+
+        Args:
+            mixture: float32 blocks `[channels, samples]` of any lengths.
+            sample_rate: Hz.
+            channels: of the blocks.
+            bit_depth: `16`, `24` or `32f`: the targets are rounded to it before they are taken
+                from the mixture, so that stems of a file of that depth sum to it exactly.
+
+        Yields:
+            Blocks `[channels, samples]` of each stem; in total as long as the mixture.
+
+        Raises:
+            ModelError: if the network makes something that is not finite.
+        """
+        if channels > 2:
+            warnings.warn(
+                f"{channels} channels: the first two are separated, the others go to the "
+                f"{self.stems[-1]}",
+                UnbraidWarning,
+                stacklevel=2,
+            )
+        waiting: deque[Block] = deque()
+        down = Resampler(2, sample_rate, self.sample_rate)
+        up = Resampler(2 * (len(self.stems) - 1), self.sample_rate, sample_rate)
+        front = _keeping(mixture, waiting)
+        fronts = (torch.from_numpy(block) for block in _resampled(front, down))
+        separated = crossfaded(fronts, self._separate, self._segment, self._fade, self._batch_size)
+        flat = (block.flatten(0, 1).numpy() for block in separated)
+        for estimate in _resampled(flat, up):
+            yield from self._stems(estimate, waiting, bit_depth)
+        while waiting:  # resampling to and fro may lose the last samples
+            missing = np.zeros((2 * (len(self.stems) - 1), waiting[0].shape[1]), np.float32)
+            yield from self._stems(missing, waiting, bit_depth)
+
+    def separate_file(
+        self,
+        path: str | Path,
+        out_dir: str | Path = ".",
+        *,
+        stems: Sequence[str] | None = None,
+        name: str = "{track}/{stem}.{ext}",
+        format: str = "wav",
+        bit_depth: str = "auto",
+        progress: Progress | None = None,
+    ) -> dict[str, Path]:
+        """Separate a file into files of the same rate, length and channels, in constant memory.
+
+        Files appear whole or not at all. No sample is ever clipped: a stem that would exceed full
+        scale in an integer format becomes a float WAV file, and a warning says so.
+
+        Args:
+            path: audio file, or video file with sound.
+            out_dir: folder for the stems.
+            stems: those to write; all by default.
+            name: template of their paths, with `{track}`, `{stem}` and `{ext}`.
+            format: `wav`, `flac`, `mp3`, `ogg` or `opus`.
+            bit_depth: `16`, `24`, `32f`, or `auto` for the input's.
+            progress: called with the finished fraction from 0 to 1; what it raises ends the
+                separation, and no file remains.
+
+        Returns:
+            The file of each written stem.
+
+        Raises:
+            AudioError: if the input can't be read or the output can't be written.
+            ConfigError: for an unknown stem.
+        """
+        wanted = tuple(stems or self.stems)
+        for stem in wanted:
+            if stem not in self.stems:
+                raise ConfigError(f"no stem {stem!r}; the model makes: {', '.join(self.stems)}")
+        with ExitStack() as stack:
+            reader = stack.enter_context(AudioReader(path))
+            info = reader.info
+            depth = info.bit_depth if bit_depth == "auto" else bit_depth
+            if bit_depth == "auto" and format == "flac" and depth == "32f":
+                depth = "24"  # FLAC holds no floats
+            writers = {}
+            for stem in wanted:
+                target = name.format(track=Path(path).stem, stem=stem, ext=format)
+                writer = AudioWriter(Path(out_dir) / target, info.sample_rate, info.channels, depth)
+                writers[stem] = stack.enter_context(writer)
+            grid = "32f" if format in LOSSY else depth
+            done = 0
+            for block in self.blocks(_read(reader), info.sample_rate, info.channels, grid):
+                for stem, writer in writers.items():
+                    writer.write(block[stem])
+                done += block[self.stems[0]].shape[1]
+                if progress and info.duration:
+                    progress(min(1.0, done / (info.duration * info.sample_rate)))
+        for stem, writer in writers.items():
+            _warn_of_level(stem, writer)
+        return {stem: writer.path for stem, writer in writers.items()}
+
+    def _separate(self, segments: Tensor) -> Tensor:
+        """Estimate the targets `[b, targets, 2, samples]` of segments `[b, 2, samples]`."""
+        with torch.inference_mode():
+            estimates: Tensor = self.model(segments.to(self.device)).float()
+        if not torch.isfinite(estimates).all():
+            raise ModelError("the network's output is not finite; its weights are unusable")
+        return estimates
+
+    def _stems(
+        self, estimate: Block, waiting: deque[Block], bit_depth: str
+    ) -> Iterator[dict[str, Block]]:
+        """Pair estimates with the mixture that waits for them."""
+        start = 0
+        while waiting and start < estimate.shape[1]:
+            mixture = waiting.popleft()
+            length = min(mixture.shape[1], estimate.shape[1] - start)
+            if length < mixture.shape[1]:
+                waiting.appendleft(mixture[:, length:])
+            part = estimate[:, start : start + length].reshape(-1, 2, length)
+            start += length
+            yield self._complete(mixture[:, :length], part, bit_depth)
+
+    def _complete(self, mixture: Block, targets: Block, bit_depth: str) -> dict[str, Block]:
+        stems = {}
+        residual = mixture.copy()
+        for stem, stereo in zip(self.stems, targets, strict=False):
+            target = np.zeros_like(mixture)
+            target[:2] = stereo if mixture.shape[0] > 1 else stereo.mean(0, keepdims=True)
+            stems[stem] = quantize(target, bit_depth)
+            residual -= stems[stem]
+        stems[self.stems[-1]] = residual
+        return stems
+
+
+def _keeping(mixture: Iterable[Block], kept: deque[Block]) -> Iterator[Block]:
+    """Front left and right of each block; the block itself is kept until it is paired."""
+    for block in mixture:
+        if block.shape[1]:
+            kept.append(block)
+            yield np.ascontiguousarray(block[:2] if len(block) > 1 else np.repeat(block, 2, 0))
+
+
+def _resampled(blocks: Iterable[Block], resampler: Resampler) -> Iterator[Block]:
+    channels = 0
+    for block in blocks:
+        channels = len(block)
+        resampled = resampler.process(block)
+        if resampled.shape[1]:
+            yield resampled
+    if channels:
+        rest = resampler.process(np.zeros((channels, 0), np.float32), last=True)
+        if rest.shape[1]:
+            yield rest
+
+
+def _slices(audio: Block) -> Iterator[Block]:
+    return (audio[:, start : start + BLOCK] for start in range(0, audio.shape[1], BLOCK))
+
+
+def _read(reader: AudioReader) -> Iterator[Block]:
+    while (block := reader.read(BLOCK)).shape[1]:
+        yield block
+
+
+def _warn_of_level(stem: str, writer: AudioWriter) -> None:
+    level = 20 * np.log10(max(writer.peak, 1e-9))
+    if writer.became_float:
+        message = f"{stem} peaks at {level:+.1f} dBFS: written as 32-bit float WAV, nothing clipped"
+    elif writer.peak > 1 and writer.path.suffix[1:] in LOSSY:
+        message = f"{stem} peaks at {level:+.1f} dBFS: players may clip it; turn it down or use wav"
+    else:
+        return
+    warnings.warn(message, UnbraidWarning, stacklevel=3)
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    usable = {"cpu": True, "cuda": torch.cuda.is_available()}
+    usable["mps"] = torch.backends.mps.is_available()
+    if not usable.get(name.split(":")[0], False):
+        have = ", ".join(kind for kind, there in usable.items() if there)
+        raise ConfigError(f"device {name!r} is not at hand here; there is: {have}, or auto")
+    return torch.device(name)

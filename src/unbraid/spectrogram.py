@@ -1,0 +1,66 @@
+"""STFT and its exact inverse, for every length from one sample up."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def stft(audio: Tensor, n_fft: int, hop: int) -> Tensor:
+    """Short-time Fourier transform with a square-root Hann window, reflected at both ends.
+
+    The same window serves analysis and synthesis, so that their product overlap-adds to a
+    constant at every hop that divides half the window.
+
+    Args:
+        audio: `[..., samples]`, at least one sample.
+        n_fft: window length in samples, even.
+        hop: distance of frames in samples, at most `n_fft // 2`.
+
+    Returns:
+        Complex spectrogram `[..., n_fft // 2 + 1, ceil(samples / hop) + 1]`.
+    """
+    samples = audio.shape[-1]
+    to_last_frame = -samples % hop
+    flat = audio.reshape(-1, 1, samples)
+    left, right = n_fft // 2, n_fft // 2 + to_last_frame
+    if samples <= right:  # too short to reflect
+        flat = functional.pad(flat, (left, right))
+    else:
+        flat = functional.pad(flat, (left, right), mode="reflect")
+    window = _window(n_fft, audio)
+    spectrum = torch.stft(
+        flat.squeeze(1), n_fft, hop, window=window, center=False, return_complex=True
+    )
+    return spectrum.reshape(*audio.shape[:-1], *spectrum.shape[-2:])
+
+
+def istft(spectrum: Tensor, samples: int, n_fft: int, hop: int) -> Tensor:
+    """Inverse of `stft`: least-squares overlap-add.
+
+    Args:
+        spectrum: complex `[..., n_fft // 2 + 1, frames]`.
+        samples: length of the audio that `stft` was given.
+        n_fft: window length in samples.
+        hop: distance of frames in samples.
+
+    Returns:
+        Audio `[..., samples]`.
+    """
+    flat = spectrum.reshape(-1, *spectrum.shape[-2:])
+    audio = torch.istft(
+        flat, n_fft, hop, window=_window(n_fft, spectrum.real), center=True, length=samples
+    )
+    return audio.reshape(*spectrum.shape[:-2], samples)
+
+
+def frames_of(samples: int, hop: int) -> int:
+    """Number of frames that `stft` makes of so many samples."""
+    return math.ceil(samples / hop) + 1
+
+
+def _window(n_fft: int, like: Tensor) -> Tensor:
+    return torch.hann_window(n_fft, dtype=like.dtype, device=like.device).sqrt()

@@ -1,0 +1,109 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from unbraid.errors import ModelError
+from unbraid.models import build, checkpoint, list_models
+
+TINY = {"features": 8, "hidden": 8, "blocks": 1}
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.safetensors"
+    torch.manual_seed(0)
+    model = build("bandsplit", bands=[[4, 500]], **TINY)
+    checkpoint.save(model, path, architecture="bandsplit", licence="CC0 1.0", data="noise")
+    return path
+
+
+def tampered(path: Path, **metadata: str) -> Path:
+    with safe_open(path, "pt") as file:
+        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        header = {**file.metadata(), **metadata}
+    other = path.with_name("tampered.safetensors")
+    save_file(weights, other, header)
+    return other
+
+
+def test_round_trip(saved: Path) -> None:
+    torch.manual_seed(0)
+    original = build("bandsplit", bands=[[4, 500]], **TINY).eval()
+    loaded = checkpoint.load(saved)
+    assert loaded.config == original.config
+    assert not loaded.training
+    audio = torch.randn(1, 2, 9000)
+    torch.testing.assert_close(loaded(audio), original(audio))
+
+
+def test_header_says_what_a_user_must_know(saved: Path) -> None:
+    info = checkpoint.read_info(saved)
+    assert (info.name, info.architecture, info.licence) == ("tiny", "bandsplit", "CC0 1.0")
+    assert (info.targets, info.residual, info.sample_rate) == (("vocals",), "accompaniment", 44100)
+    assert info.parameters == sum(p.numel() for p in checkpoint.load(saved).parameters())
+
+
+def test_half_precision_comes_back_as_float32(tmp_path: Path) -> None:
+    model = build("bandsplit", **TINY)
+    path = tmp_path / "half.safetensors"
+    checkpoint.save(
+        model, path, architecture="bandsplit", licence="x", data="x", dtype=torch.float16
+    )
+    loaded = checkpoint.load(path)
+    assert {parameter.dtype for parameter in loaded.parameters()} == {torch.float32}
+    for name, value in model.state_dict().items():
+        torch.testing.assert_close(loaded.state_dict()[name], value, atol=1e-3, rtol=1e-3)
+
+
+def test_changed_weights_are_noticed(saved: Path) -> None:
+    content = bytearray(saved.read_bytes())
+    content[-5] ^= 1
+    saved.write_bytes(content)
+    with pytest.raises(ModelError, match="SHA-256"):
+        checkpoint.load(saved)
+
+
+def test_truncated_file(saved: Path) -> None:
+    saved.write_bytes(saved.read_bytes()[:-100])
+    with pytest.raises(ModelError, match="not a readable weight file"):
+        checkpoint.load(saved)
+
+
+def test_a_pickle_is_never_opened(tmp_path: Path) -> None:
+    path = tmp_path / "evil.safetensors"
+    torch.save({"weights": torch.zeros(3)}, path)
+    with pytest.raises(ModelError, match="not a readable weight file"):
+        checkpoint.load(path)
+
+
+def test_foreign_safetensors(tmp_path: Path) -> None:
+    path = tmp_path / "foreign.safetensors"
+    save_file({"x": torch.zeros(3)}, path)
+    with pytest.raises(ModelError, match="not weights of unbraid"):
+        checkpoint.load(path)
+
+
+def test_header_of_another_network(saved: Path) -> None:
+    config = json.loads(safe_open(saved, "pt").metadata()["config"])
+    other = tampered(saved, config=json.dumps({**config, "features": 16}))
+    with pytest.raises(ModelError, match="don't fit"):
+        checkpoint.load(other)
+
+
+def test_unknown_model_lists_the_shipped_ones() -> None:
+    with pytest.raises(ModelError, match="no model 'nonsense'.*bandsplit"):
+        checkpoint.load("nonsense")
+
+
+def test_shipped_weights_have_licence_data_and_card() -> None:
+    models = list_models()
+    assert "bandsplit" in [model.name for model in models]
+    for model in models:
+        assert model.licence
+        assert model.data
+        assert model.path.with_suffix(".md").is_file()
+        assert model.path.stat().st_size < 20e6

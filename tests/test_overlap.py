@@ -1,0 +1,60 @@
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from unbraid.overlap import crossfaded
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    samples=st.integers(0, 400),
+    segment=st.integers(2, 60),
+    part=st.floats(0, 0.5),
+    batch_size=st.integers(1, 5),
+    block=st.integers(1, 90),
+)
+def test_identity_is_restored_for_every_length(
+    samples: int, segment: int, part: float, batch_size: int, block: int
+) -> None:
+    audio = torch.randn(2, samples, generator=torch.Generator().manual_seed(samples))
+    sizes = []
+
+    def process(batch: torch.Tensor) -> torch.Tensor:
+        sizes.append(batch.shape)
+        return batch.unsqueeze(1).repeat(1, 3, 1, 1)
+
+    out = list(
+        crossfaded(audio.split(block, -1) if samples else [], process, segment, int(part * segment), batch_size)
+    )
+    assert all(shape[0] <= batch_size and shape[1:] == (2, segment) for shape in sizes)
+    joined = torch.cat(out, -1) if out else torch.zeros(3, 2, 0)
+    torch.testing.assert_close(joined, audio.expand(3, 2, samples), atol=1e-5, rtol=0)
+
+
+def test_borders_are_crossfaded() -> None:
+    """Segments of different level join without a step."""
+    level = iter(range(1, 100))
+
+    def process(batch: torch.Tensor) -> torch.Tensor:
+        return torch.stack([torch.full((1, 100), float(next(level))) for _ in batch])
+
+    out = torch.cat(list(crossfaded([torch.ones(1, 1000)], process, 100, 50, 3)), -1)[0]
+    assert out[0] == 1
+    assert out.diff().abs().max() < 0.05
+
+
+def test_memory_is_constant() -> None:
+    """Never waits for more than a batch of segments before it gives something back."""
+    taken = returned = most = 0
+
+    def blocks():
+        nonlocal taken
+        for _ in range(200):
+            taken += 50
+            yield torch.zeros(1, 50)
+
+    for out in crossfaded(blocks(), lambda batch: batch, 100, 50, 4):
+        returned += out.shape[-1]
+        most = max(most, taken - returned)
+    assert returned == 10000
+    assert most <= 100 + 4 * 50 + 50
