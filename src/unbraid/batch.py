@@ -1,0 +1,178 @@
+"""Many songs: separates them one after another or at once; a bad one does not stop the rest."""
+
+from __future__ import annotations
+
+import signal
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+from typing import TYPE_CHECKING, Any
+
+from unbraid.audio import probe
+from unbraid.errors import UnbraidError
+from unbraid.planning import Options, Result, Task, describe
+
+if TYPE_CHECKING:
+    from unbraid.separator import Separator
+
+
+def separate_songs(
+    tasks: Sequence[Task],
+    options: Options,
+    make_separator: Callable[[], Separator],
+    jobs: int = 1,
+    on_progress: Callable[[Task, float], None] = lambda task, fraction: None,
+    on_result: Callable[[Result], None] = lambda result: None,
+) -> list[Result]:
+    """Separates songs; one that fails does not stop the rest.
+
+    Args:
+        tasks: from `plan`.
+        options: what to write.
+        make_separator: makes a Separator, once per process; can be pickled if `jobs` > 1.
+        jobs: number of processes, which share the processor's cores.
+        on_progress: gets a task and its fraction done, from 0 to 1.
+        on_result: gets each result as soon as it is there.
+
+    Returns:
+        The results in order of completion.
+
+    Raises:
+        KeyboardInterrupt: interrupted; songs under way leave no file.
+    """
+    results: list[Result] = []
+
+    def finish(result: Result) -> None:
+        results.append(result)
+        on_result(result)
+
+    jobs = min(jobs, len(tasks))
+    if jobs > 1:
+        _separate_at_once(tasks, options, make_separator, jobs, on_progress, finish)
+    elif tasks:
+        separator = make_separator()
+        for task in tasks:
+
+            def report(fraction: float, task: Task = task) -> None:
+                on_progress(task, fraction)
+
+            finish(_separate(separator, task, options, report))
+    return results
+
+
+def _separate(
+    separator: Separator, task: Task, options: Options, progress: Callable[[float], None]
+) -> Result:
+    from unbraid.separator import UnbraidWarning
+
+    song = task.song
+    progress(0.0)
+    start = time.perf_counter()
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", UnbraidWarning)
+            files = separator.separate_file(
+                song.path,
+                options.out_dir / song.folder,
+                stems=options.stems,
+                name=options.name,
+                format=options.format,
+                bit_depth=options.bit_depth,
+                progress=progress,
+            )
+        elapsed = time.perf_counter() - start
+        duration = task.duration or probe(next(iter(files.values()))).duration or 0.0
+        if task.plot:
+            from unbraid.plot import plot_files
+
+            plot_files(song.path, files, task.plot)
+            files = {**files, "plot": task.plot}
+    except (UnbraidError, OSError) as error:
+        return Result(song, "failed", error=describe(error))
+    except Exception:
+        return Result(song, "failed", error=traceback.format_exc())
+    said = []
+    for warning in caught:
+        if issubclass(warning.category, UnbraidWarning):
+            said.append(str(warning.message))
+        else:
+            warnings.warn_explicit(
+                warning.message, warning.category, warning.filename, warning.lineno
+            )
+    return Result(song, "done", files, duration, elapsed, tuple(said))
+
+
+def _separate_at_once(
+    tasks: Sequence[Task],
+    options: Options,
+    make_separator: Callable[[], Separator],
+    jobs: int,
+    on_progress: Callable[[Task, float], None],
+    finish: Callable[[Result], None],
+) -> None:
+    import torch
+
+    make_separator()  # a model or device that cannot be had fails here, not in every worker
+    context = get_context("spawn")  # a fork of a process with torch's threads can hang
+    fractions = context.SimpleQueue()
+    cancelled = context.Event()
+    threads = max(1, torch.get_num_threads() // jobs)
+    pool = ProcessPoolExecutor(
+        jobs, context, _start_worker, (make_separator, options, threads, fractions, cancelled)
+    )
+    try:
+        pending: dict[Future[Result], Task] = {
+            pool.submit(_work, number, task): task for number, task in enumerate(tasks)
+        }
+        while pending:
+            done, _ = wait(pending, timeout=0.1, return_when=FIRST_COMPLETED)
+            while not fractions.empty():
+                number, fraction = fractions.get()
+                on_progress(tasks[number], fraction)
+            for future in done:
+                finish(_result_of(future, pending.pop(future)))
+    finally:
+        cancelled.set()
+        pool.shutdown(cancel_futures=True)
+
+
+def _result_of(future: Future[Result], task: Task) -> Result:
+    try:
+        return future.result()
+    except BrokenProcessPool:
+        error = "a worker process died, perhaps for want of memory: try fewer jobs"
+        return Result(task.song, "failed", error=error)
+
+
+_worker: dict[str, Any] = {}
+
+
+def _start_worker(
+    make_separator: Callable[[], Separator],
+    options: Options,
+    threads: int,
+    fractions: Any,
+    cancelled: Any,
+) -> None:
+    import torch
+
+    for name in ("SIGINT", "SIGHUP"):  # the parent gets them too, and sets `cancelled`
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    torch.set_num_threads(threads)
+    _worker.update(
+        separator=make_separator(), options=options, fractions=fractions, cancelled=cancelled
+    )
+
+
+def _work(number: int, task: Task) -> Result:
+    def report(fraction: float) -> None:
+        if _worker["cancelled"].is_set():
+            raise KeyboardInterrupt
+        _worker["fractions"].put((number, fraction))
+
+    return _separate(_worker["separator"], task, _worker["options"], report)

@@ -1,0 +1,252 @@
+"""Many songs: finds them, and checks all of them before any is separated."""
+
+from __future__ import annotations
+
+import os
+import string
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from unbraid.audio import probe
+from unbraid.errors import AudioError, ConfigError, UnbraidError
+
+# fmt: off
+SUFFIXES = frozenset((
+    ".aac", ".ac3", ".aif", ".aifc", ".aiff", ".alac", ".ape", ".au", ".avi", ".caf", ".flac",
+    ".flv", ".m2ts", ".m4a", ".m4b", ".m4v", ".mka", ".mkv", ".mov", ".mp2", ".mp3", ".mp4",
+    ".mpeg", ".mpg", ".mts", ".oga", ".ogg", ".ogv", ".opus", ".rf64", ".spx", ".tta", ".vob",
+    ".w64", ".wav", ".wave", ".weba", ".webm", ".wma", ".wmv", ".wv",
+))
+# fmt: on
+
+
+@dataclass(frozen=True)
+class Song:
+    """A song to separate.
+
+    Attributes:
+        path: the file.
+        folder: where its stems go, relative to the output folder.
+    """
+
+    path: Path
+    folder: Path = Path()
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to write, the same for every song of a batch.
+
+    Attributes:
+        out_dir: folder that all output lies in.
+        stems: the stems to write.
+        name: path of a stem below `out_dir`, with the fields {track}, {stem} and {ext}.
+        format: "wav", "flac", "mp3" or "ogg".
+        bit_depth: "auto" (as the song), "16", "24" or "32f".
+        plot: also write a picture of mixture and stems.
+        skip_existing: leave out songs whose output is there already.
+    """
+
+    out_dir: Path
+    stems: tuple[str, ...]
+    name: str = "{track}/{stem}.{ext}"
+    format: str = "wav"
+    bit_depth: str = "auto"
+    plot: bool = False
+    skip_existing: bool = False
+
+
+@dataclass(frozen=True)
+class Task:
+    """A song that passed the checks.
+
+    Attributes:
+        song: the song.
+        plot: picture to write, if any.
+        duration: length in seconds, None where the file does not say.
+    """
+
+    song: Song
+    plot: Path | None
+    duration: float | None
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a song.
+
+    Attributes:
+        song: the song.
+        status: "done", "skipped" (its output was there) or "failed".
+        files: stem -> file written; the picture is under "plot".
+        duration: length of the song in seconds.
+        elapsed: time that separating took in seconds.
+        warnings: what the user should know, one line each.
+        error: why it failed: one line, or the traceback of an error that is not the user's.
+    """
+
+    song: Song
+    status: Literal["done", "skipped", "failed"]
+    files: dict[str, Path] = field(default_factory=dict)
+    duration: float = 0.0
+    elapsed: float = 0.0
+    warnings: tuple[str, ...] = ()
+    error: str | None = None
+
+
+def find_songs(inputs: Iterable[Path], out_dir: Path) -> list[Song]:
+    """Songs among files and folders: files as given, folders searched to any depth and mirrored.
+
+    Hidden files and folders are left out, and so is what lies in `out_dir`.
+
+    Args:
+        inputs: files and folders.
+        out_dir: folder that output goes to.
+
+    Raises:
+        AudioError: a folder holds no song.
+    """
+    songs: dict[str, Song] = {}
+    for given in inputs:
+        found = _search(given, out_dir) if given.is_dir() else [Song(given)]
+        if not found:
+            raise AudioError(f"{given}: no audio or video files in this folder")
+        for song in found:
+            songs.setdefault(os.path.abspath(song.path), song)
+    return list(songs.values())
+
+
+def _search(root: Path, out_dir: Path) -> list[Song]:
+    output = os.path.abspath(out_dir)
+    paths: list[Path] = []
+    for folder, subfolders, files in os.walk(root):
+        subfolders[:] = [
+            name
+            for name in subfolders
+            if not name.startswith(".") and os.path.abspath(os.path.join(folder, name)) != output
+        ]
+        paths += [
+            Path(folder, name)
+            for name in files
+            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
+        ]
+    return [Song(path, path.parent.relative_to(root)) for path in sorted(paths)]
+
+
+def check_options(options: Options) -> None:
+    """Checks that the output can be written where and as it is asked for.
+
+    Raises:
+        ConfigError: a bad name template, or a format that cannot hold the bit depth.
+        AudioError: the output folder cannot be written to.
+    """
+    try:
+        parts = list(string.Formatter().parse(options.name))
+    except ValueError as error:
+        raise ConfigError(f"name {options.name!r}: {error}") from None
+    fields = {name for _, name, _, _ in parts if name is not None}
+    if fields - {"track", "stem", "ext"} or any(form or bang for _, _, form, bang in parts):
+        raise ConfigError(f"name {options.name!r}: its fields are {{track}}, {{stem}} and {{ext}}")
+    if not options.name.endswith(".{ext}"):
+        raise ConfigError(f"name {options.name!r} must end with '.{{ext}}'")
+    if len(options.stems) > 1 and "stem" not in fields:
+        raise ConfigError(f"name {options.name!r} must contain {{stem}}: several stems are written")
+    if options.format == "flac" and options.bit_depth == "32f":
+        raise ConfigError("flac holds no 32-bit float: choose 24 bits, or wav")
+    _path_of(options, Song(Path("track")), "stem", options.format)
+    folder = options.out_dir.absolute()
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir():
+        raise AudioError(f"{options.out_dir}: {folder} is a file, not a folder")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise AudioError(f"{options.out_dir}: no permission to write to {folder}")
+
+
+def _path_of(options: Options, song: Song, stem: str, ext: str) -> Path:
+    name = options.name.format(track=song.path.stem, stem=stem, ext=ext)
+    path = options.out_dir / song.folder / name
+    inside = Path(os.path.abspath(options.out_dir))
+    if inside not in Path(os.path.abspath(path)).parents:
+        raise ConfigError(f"name {options.name!r} leads out of the folder {options.out_dir}")
+    return path
+
+
+def plan(songs: Sequence[Song], options: Options) -> tuple[list[Task], list[Result]]:
+    """Checks every song before any is separated.
+
+    Args:
+        songs: from `find_songs`.
+        options: checked by `check_options`.
+
+    Returns:
+        The songs to separate, and the results already known: unreadable ones, ones that would
+        write to the same file as another or over an input, and ones whose output exists.
+    """
+    tasks: list[Task] = []
+    results: list[Result] = []
+    outputs = {song: _outputs(song, options) for song in songs}
+    owners: dict[str, list[Song]] = {}
+    for song, paths in outputs.items():
+        for path in paths.values():
+            for form in _forms(path):
+                owners.setdefault(_key(form), []).append(song)
+    inputs = {_key(song.path) for song in songs}
+    for song, paths in outputs.items():
+        try:
+            _check_clashes(song, paths, owners, inputs)
+            if options.skip_existing and all(map(_exists, paths.values())):
+                results.append(Result(song, "skipped", paths))
+                continue
+            duration = probe(song.path).duration
+        except (UnbraidError, OSError) as error:
+            results.append(Result(song, "failed", error=describe(error)))
+            continue
+        tasks.append(Task(song, paths.get("plot"), duration))
+    return tasks, results
+
+
+def _outputs(song: Song, options: Options) -> dict[str, Path]:
+    paths = {stem: _path_of(options, song, stem, options.format) for stem in options.stems}
+    if options.plot:
+        paths["plot"] = _path_of(options, song, "plot", "png")
+    return paths
+
+
+def _forms(path: Path) -> list[Path]:
+    """A file to write, and for FLAC the float WAV that is written if it would clip."""
+    return [path, path.with_suffix(".wav")] if path.suffix == ".flac" else [path]
+
+
+def _exists(path: Path) -> bool:
+    return any(form.exists() for form in _forms(path))
+
+
+def _key(path: Path) -> str:
+    return os.path.normcase(os.path.abspath(path))
+
+
+def _check_clashes(
+    song: Song, paths: dict[str, Path], owners: dict[str, list[Song]], inputs: set[str]
+) -> None:
+    for path in paths.values():
+        for form in _forms(path):
+            others = [owner.path for owner in owners[_key(form)] if owner is not song]
+            if others:
+                raise AudioError(
+                    f"would write {form}, and so would {others[0]}: "
+                    "rename one, or separate them into two folders"
+                )
+            if _key(form) in inputs:
+                raise AudioError(
+                    f"{form} is a song itself and would be overwritten: choose another --out"
+                )
+
+
+def describe(error: UnbraidError | OSError) -> str:
+    """One line that says what is wrong."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    return str(error)

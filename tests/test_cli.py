@@ -1,0 +1,255 @@
+"""The command line, run as a user runs it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from unbraid.audio import load_audio, probe, save_audio
+from unbraid.models import build
+from unbraid.models.checkpoint import save
+
+RATE = 44100
+
+
+def unbraid(*arguments: object, **options) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "unbraid", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", **options)
+
+
+def make_song(path: Path, seconds: float = 0.5, channels: int = 2) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    audio = np.random.default_rng(0).normal(size=(channels, round(seconds * RATE))) / 16
+    save_audio(path, audio.astype(np.float32), RATE, "16")
+    return path
+
+
+def files_in(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Path:
+    """A tiny network with random weights."""
+    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
+    network = build("bandsplit", features=4, hidden=4, blocks=1)
+    save(network, path, architecture="bandsplit", licence="CC0-1.0", data="nothing")
+    return path
+
+
+def test_help_names_every_command_and_imports_no_torch():
+    code = (
+        "import sys; sys.argv = ['unbraid', '--help']\n"
+        "from unbraid.cli import main\n"
+        "try: main()\n"
+        "finally: assert not {'torch', 'numpy', 'av'} & set(sys.modules), 'heavy import'"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    for command in ["separate", "info", "models", "train"]:
+        assert command in done.stdout
+
+
+def test_the_package_offers_its_public_names_without_importing_torch():
+    code = (
+        "import sys, unbraid\n"
+        "assert {'Separator', 'Separation', 'load_audio', 'save_audio'} <= set(dir(unbraid))\n"
+        "assert 'torch' not in sys.modules\n"
+        "from unbraid import Separator, Separation, load_audio, save_audio, list_models\n"
+        "assert not hasattr(unbraid, 'nothing')"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_separate_writes_stems_that_add_up_and_a_line_for_the_song(tmp_path, model):
+    song = make_song(tmp_path / "04 絆ふぉーえばー [live].wav", 2)
+
+    done = unbraid("separate", song, "-o", tmp_path / "out", "--model", model)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(done.stdout.splitlines()) == 1
+    assert str(tmp_path / "out" / song.stem) in done.stdout
+    assert "0:02" in done.stdout
+    assert "x real time" in done.stdout
+    stems = [tmp_path / "out" / song.stem / f"{stem}.wav" for stem in ("vocals", "accompaniment")]
+    assert {probe(stem).bit_depth for stem in stems} == {"16"}
+    mixture = load_audio(song)[0]
+    np.testing.assert_allclose(sum(load_audio(stem)[0] for stem in stems), mixture, atol=1e-6)
+
+
+def test_a_folder_is_mirrored_bad_files_are_reported_and_the_rest_is_done(tmp_path, model):
+    make_song(tmp_path / "in/a.wav")
+    make_song(tmp_path / "in/Альбом/Песня.flac")
+    (tmp_path / "in/corrupt.mp3").write_bytes(np.random.default_rng(0).bytes(5000))
+    (tmp_path / "in/empty.wav").touch()
+    (tmp_path / "in/text.wav").write_text("I am no song.\n" * 100)
+
+    done = unbraid("separate", tmp_path / "in", "-o", tmp_path / "out", "--model", model)
+
+    assert done.returncode == 1
+    lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 3
+    for name in ["corrupt.mp3", "empty.wav", "text.wav"]:
+        assert sum(line.startswith(f"error: {tmp_path / 'in' / name}: ") for line in lines) == 1
+    assert files_in(tmp_path / "out") == {
+        f"{track}/{stem}.wav"
+        for track in ("a", "Альбом/Песня")
+        for stem in ("vocals", "accompaniment")
+    }
+    assert "3 failed" in done.stdout
+    assert "2 done" in done.stdout
+
+
+def test_existing_stems_are_skipped(tmp_path, model):
+    make_song(tmp_path / "in/a.wav")
+    flags = ("-o", tmp_path / "out", "--model", model, "--skip-existing")
+    unbraid("separate", tmp_path / "in", *flags)
+    make_song(tmp_path / "in/b.wav")
+    before = (tmp_path / "out/a/vocals.wav").stat().st_mtime_ns
+
+    done = unbraid("separate", tmp_path / "in", *flags)
+
+    assert done.returncode == 0
+    assert "1 skipped" in done.stdout
+    assert (tmp_path / "out/b/vocals.wav").exists()
+    assert (tmp_path / "out/a/vocals.wav").stat().st_mtime_ns == before
+
+
+def test_stem_format_depth_name_and_plot(tmp_path, model):
+    song = make_song(tmp_path / "a.wav")
+    flags = ["--stem", "vocals", "--format", "flac", "--bit-depth", "24", "--plot"]
+    flags += ["--name", "{stem}/{track}.{ext}", "--model", model]
+    done = unbraid("separate", song, "-o", tmp_path / "out", *flags)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert files_in(tmp_path / "out") == {"vocals/a.flac", "plot/a.png"}
+    assert probe(tmp_path / "out/vocals/a.flac").bit_depth == "24"
+
+
+def test_two_jobs_write_what_one_job_writes(tmp_path, model):
+    for name in ["a.wav", "b.wav", "c.wav"]:
+        make_song(tmp_path / "in" / name)
+    for jobs in (1, 2):
+        flags = ("-o", tmp_path / f"out{jobs}", "--model", model, "--jobs", jobs)
+        assert unbraid("separate", tmp_path / "in", *flags).returncode == 0
+    assert len(files_in(tmp_path / "out1")) == 6
+    for name in files_in(tmp_path / "out1"):
+        one, two = load_audio(tmp_path / "out1" / name), load_audio(tmp_path / "out2" / name)
+        np.testing.assert_allclose(one[0], two[0], atol=2**-14)
+
+
+def test_what_the_user_should_know_stands_in_the_songs_line(tmp_path, model):
+    song = make_song(tmp_path / "a.wav", channels=6)
+    done = unbraid("separate", song, "-o", tmp_path / "out", "--model", model)
+    assert done.returncode == 0
+    assert "6 channels" in done.stdout
+
+
+def test_a_device_that_is_not_there_is_one_line(tmp_path, model):
+    song = make_song(tmp_path / "a.wav")
+    for jobs in (1, 2):
+        flags = ("-o", tmp_path / "out", "--model", model, "--device", "mps", "--jobs", jobs)
+        done = unbraid("separate", song, make_song(tmp_path / "b.wav"), *flags)
+        if sys.platform != "darwin":
+            assert done.returncode == 1
+            assert done.stderr.startswith("error: device 'mps'")
+            assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere.wav"], "nowhere.wav"),
+        (["song.wav", "--model", "nothing"], "no model 'nothing'"),
+        (["song.wav", "--model", "song.wav"], "song.wav"),
+        (["folder"], "no audio or video files"),
+        (["song.wav", "-o", "song.wav"], "is a file"),
+    ],
+)
+def test_what_the_user_can_mend_is_one_line_and_exit_code_1(tmp_path, model, arguments, message):
+    make_song(tmp_path / "song.wav")
+    (tmp_path / "folder").mkdir()
+    if "--model" not in arguments:
+        arguments = [*arguments, "--model", str(model)]
+    done = unbraid("separate", *arguments, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert files_in(tmp_path) == {"song.wav"}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["separate"],
+        ["nothing"],
+        ["separate", "song.wav", "--stem", "drums"],
+        ["separate", "song.wav", "--jobs", "0"],
+        ["separate", "song.wav", "--name", "{track}.{ext}"],
+        ["separate", "song.wav", "--name", "../{stem}.{ext}"],
+        ["separate", "song.wav", "--format", "flac", "--bit-depth", "32f"],
+    ],
+)
+def test_wrong_usage_is_exit_code_2(tmp_path, model, arguments):
+    make_song(tmp_path / "song.wav")
+    if len(arguments) > 1:
+        arguments = [*arguments, "--model", str(model)]
+    done = unbraid(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "Usage" in done.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no signals")
+@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupting_leaves_no_partial_file(tmp_path, model, jobs, number):
+    songs = [make_song(tmp_path / name, 600) for name in ("a.wav", "b.wav")]
+    flags = ["-o", str(tmp_path / "out"), "--model", str(model), "--jobs", str(jobs)]
+    command = [sys.executable, "-m", "unbraid", "separate", *map(str, songs), *flags]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and not list((tmp_path / "out").glob("*/.*")):
+        time.sleep(0.05)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert said.split() == ["cancelled"]
+    assert files_in(tmp_path / "out") == set()
+
+
+def test_info_says_what_a_file_holds(tmp_path):
+    song = make_song(tmp_path / "Песня.wav", 2)
+    done = unbraid("info", song, tmp_path / "nowhere.wav")
+    assert done.returncode == 1
+    for fact in ["Песня.wav", "44100 Hz", "0:02", "88200 samples", "wav", "16"]:
+        assert fact in done.stdout
+    assert done.stderr.startswith("error: ")
+    assert "nowhere.wav" in done.stderr
+
+
+def test_models_lists_what_is_shipped():
+    done = unbraid("models")
+    assert (done.returncode, done.stderr) == (0, "")
+    for fact in ["bandsplit", "vocals, accompaniment", "licence", "trained on"]:
+        assert fact in done.stdout
+
+
+def test_training_without_its_packages_says_what_to_install(tmp_path):
+    code = (
+        "import sys; sys.modules['lightning'] = None; sys.argv = ['unbraid', 'train', 'x.yaml']\n"
+        "from unbraid.cli import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "pip install 'unbraid[train]'" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_version():
+    assert unbraid("--version").stdout.startswith("unbraid ")

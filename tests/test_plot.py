@@ -1,0 +1,73 @@
+"""The picture of a separation."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from unbraid.audio import save_audio
+
+plot = pytest.importorskip("unbraid.plot")
+image = pytest.importorskip("matplotlib.image")
+
+
+def sine(path: Path, seconds: float, frequency: float = 1000.0, rate: int = 44100) -> Path:
+    time = np.arange(round(seconds * rate)) / rate
+    tone = np.sin(2 * np.pi * frequency * time).astype(np.float32)
+    save_audio(path, np.stack([tone, tone]), rate, "32f")
+    return path
+
+
+@pytest.mark.parametrize("name", ["Песня.wav", "04 絆ふぉーえばー.wav", "$a_b$ [live].wav"])
+def test_a_picture_is_drawn_without_warnings_for_any_name(tmp_path, name):
+    song = sine(tmp_path / name, 3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        plot.plot_files(song, {"vocals": song, "accompaniment": song}, tmp_path / "deep/a.png")
+    height, width, _ = image.imread(tmp_path / "deep/a.png").shape
+    assert width == 1800
+    assert height > 1000
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["a.png"]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("samples", [0, 1, 100, 44100])
+@pytest.mark.parametrize("rate", [8000, 96000])
+def test_short_and_silent_files_are_drawn(tmp_path, samples, rate):
+    save_audio(tmp_path / "a.wav", np.zeros((1, samples), np.float32), rate, "16")
+    plot.plot_files(tmp_path / "a.wav", {"vocals": tmp_path / "a.wav"}, tmp_path / "a.png")
+    assert (tmp_path / "a.png").exists()
+
+
+@pytest.mark.parametrize("seconds", [0.2, 20, 120])
+def test_an_overview_measures_level_frequency_and_length(tmp_path, seconds):
+    made = plot.overview(sine(tmp_path / "a.wav", seconds, 1000.0))
+    assert made.duration == pytest.approx(seconds)
+    assert made.level.shape[1] == len(made.low) == len(made.rms) <= plot.COLUMNS
+    assert made.low.min() == pytest.approx(-1, abs=0.01)
+    assert made.high.max() == pytest.approx(1, abs=0.01)
+    middle = made.level[:, made.level.shape[1] // 2]
+    place = (middle.argmax() + 0.5) / plot.ROWS
+    assert plot.LOWEST * (made.top / plot.LOWEST) ** place == pytest.approx(1000, rel=0.02)
+    assert middle.max() == pytest.approx(-3, abs=3)
+    assert made.rms[len(made.rms) // 2] == pytest.approx(0.5**0.5, abs=0.01)
+
+
+def test_what_happens_late_is_drawn_late(tmp_path):
+    audio = np.zeros((2, 44100 * 100), np.float32)
+    audio[:, 44100 * 75 : 44100 * 76] = 0.5
+    save_audio(tmp_path / "a.wav", audio, 44100, "16")
+    made = plot.overview(tmp_path / "a.wav")
+    loud = np.flatnonzero(made.high > 0.4) / len(made.high) * 100
+    assert loud.min() == pytest.approx(75, abs=0.15)
+    assert loud.max() == pytest.approx(76, abs=0.15)
+
+
+def test_a_failure_leaves_no_file(tmp_path):
+    song = sine(tmp_path / "a.wav", 1)
+    with pytest.raises(ValueError, match="no such file"):
+        plot.plot_files(song, {"vocals": tmp_path / "none.wav"}, tmp_path / "out/a.png")
+    assert list(tmp_path.glob("**/*.png")) == []
