@@ -24,7 +24,13 @@ def test_identity_is_restored_for_every_length(
         return batch.unsqueeze(1).repeat(1, 3, 1, 1)
 
     out = list(
-        crossfaded(audio.split(block, -1) if samples else [], process, segment, int(part * segment), batch_size)
+        crossfaded(
+            audio.split(block, -1) if samples else [],
+            process,
+            segment,
+            int(part * segment),
+            batch_size,
+        )
     )
     assert all(shape[0] <= batch_size and shape[1:] == (2, segment) for shape in sizes)
     joined = torch.cat(out, -1) if out else torch.zeros(3, 2, 0)

@@ -76,8 +76,10 @@ class Separator:
         config: Any = model.config
         self.stems: tuple[str, ...] = (*config.targets, config.residual)
         self.sample_rate: int = config.sample_rate
-        self._segment = round(segment * self.sample_rate)
-        self._fade = round(overlap * self._segment)
+        # whole hops, so that the frames of overlapping segments coincide
+        hop: int = getattr(config, "hop", 1)
+        self._segment = max(2, round(segment * self.sample_rate / hop)) * hop
+        self._fade = int(overlap * self._segment / hop) * hop
         self._batch_size = batch_size
 
     @classmethod

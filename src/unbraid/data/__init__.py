@@ -1,0 +1,1 @@
+"""Music for training and validation: tracks, decoded caches, random mixtures, augmentation."""

@@ -1,0 +1,1 @@
+"""Training: losses, the task, and the run."""

@@ -1,0 +1,72 @@
+"""What a training run listens to: random mixtures, and whole songs to validate on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning
+from torch.utils.data import DataLoader, Dataset
+
+from unbraid.data.mixing import DataConfig, Mixtures, held_out
+from unbraid.data.tracks import find_tracks, load_track
+
+
+class Songs(Dataset[dict[str, Any]]):
+    """Whole songs, decoded when they are asked for.
+
+    Args:
+        root: folder of songs.
+        targets: stems to learn.
+        residual: the stem that is everything else.
+        sample_rate: Hz.
+    """
+
+    def __init__(self, root: Path, targets: Sequence[str], residual: str, sample_rate: int) -> None:
+        self._tracks = find_tracks(root)
+        self._arguments = (targets, residual, sample_rate)
+
+    def __len__(self) -> int:
+        return len(self._tracks)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        track = self._tracks[index]
+        return {"name": track.name, "stems": load_track(track, *self._arguments)}
+
+
+class Music(lightning.LightningDataModule):
+    """Mixtures of its own for each process, and the validation songs, shared among them.
+
+    Args:
+        config: where the music comes from.
+        model: the network's configuration.
+        seed: of the mixtures.
+        start: a number that differs between a run and its resumption, so that the mixtures of its
+            beginning are not drawn again.
+
+    Raises:
+        DataError: if the data lacks something.
+    """
+
+    def __init__(self, config: DataConfig, model: Any, seed: int, start: int) -> None:
+        super().__init__()
+        self._config, self._seeds = config, (seed, start)
+        self._stems = (model.targets, model.residual, model.sample_rate)
+        self._mixtures = Mixtures(config, *self._stems, (), held_out(config))
+        self._songs = Songs(Path(config.valid), *self._stems)
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Endless batches of mixtures."""
+        rank = self.trainer.global_rank if self.trainer else 0
+        self._mixtures.seed = [*self._seeds, rank]
+        return DataLoader(
+            self._mixtures,
+            self._config.batch_size,
+            num_workers=self._config.workers,
+            persistent_workers=self._config.workers > 0,
+        )
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        """One song at a time."""
+        return DataLoader(self._songs, batch_size=None)

@@ -1,0 +1,119 @@
+"""One training task for every network: its loss, its optimiser, its validation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
+from torch import Tensor, distributed, nn
+
+from unbraid.data.conditions import treated
+from unbraid.errors import ModelError
+from unbraid.evaluation.metrics import frame_sdr, si_sdr, usdr
+from unbraid.separator import Separator
+from unbraid.training.config import TrainConfig
+from unbraid.training.losses import separation_loss
+from unbraid.training.pictures import log_song
+
+Scores = dict[tuple[str, str, str], dict[str, float]]  # by song, condition and stem
+
+
+class SeparationTask(lightning.LightningModule):
+    """Learns to separate random mixtures; validates on whole songs with the `Separator`.
+
+    Args:
+        model: the network.
+        config: the run's configuration.
+        progress: finished part of the run, from 0 to 1, which the learning rate follows.
+    """
+
+    def __init__(
+        self, model: nn.Module, config: TrainConfig, progress: Callable[[], float]
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.config = config
+        self.progress = progress
+        self._scores: Scores = {}
+        self.save_hyperparameters({"config": asdict(config)})
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+        """Loss of a batch of mixtures.
+
+        Raises:
+            ModelError: if it is not finite.
+        """
+        estimates = self.model(batch["mixture"]).float()
+        with torch.autocast(self.device.type, enabled=False):
+            losses = separation_loss(estimates, batch["targets"], self.config.loss)
+        if not torch.isfinite(losses["loss"]):
+            raise ModelError(
+                f"the loss is not finite at step {self.global_step}: lower "
+                "optimizer.learning_rate and resume from the last checkpoint"
+            )
+        self.log_dict({f"train/{name}": value.detach() for name, value in losses.items()})
+        return losses["loss"]
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """AdamW; the learning rate rises over the warm-up, then falls as a cosine to zero."""
+        options = self.config.optimizer
+        optimizer = torch.optim.AdamW(
+            self.model.parameters(), options.learning_rate, weight_decay=options.weight_decay
+        )
+
+        def factor(step: int) -> float:
+            rise = min(1.0, (step + 1) / options.warmup)
+            return rise * (1 + math.cos(math.pi * min(1.0, self.progress()))) / 2
+
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        """Separate one song under each condition and score it."""
+        separator = Separator(self.model, device=str(self.device))
+        rate = separator.sample_rate
+        for condition in self.config.run.conditions:
+            mixture, stems = treated(batch["stems"], condition, rate)
+            with torch.autocast(self.device.type, enabled=False):
+                estimates = separator(mixture, rate)
+            for stem in separator.stems:
+                reference, estimate = stems[stem], estimates[stem]
+                self._scores[batch["name"], condition, stem] = {
+                    "sdr": float(np.nanmedian(frame_sdr(reference, estimate, rate))),
+                    "usdr": usdr(reference, estimate),
+                    "si_sdr": si_sdr(reference, estimate),
+                }
+            if batch_idx == 0 and condition == self.config.run.conditions[0]:
+                log_song(self.logger, batch["name"], mixture, estimates, rate, self.global_step)
+
+    def on_validation_epoch_end(self) -> None:
+        """Medians over songs and conditions; `valid/sdr` of the first target picks the best."""
+        scores = _of_all_processes(self._scores)
+        for stem in sorted({stem for _, _, stem in scores}):
+            of_stem = {key: value for key, value in scores.items() if key[2] == stem}
+            for metric in ("sdr", "usdr", "si_sdr"):
+                median = float(np.nanmedian([value[metric] for value in of_stem.values()]))
+                self.log(f"valid/{stem}/{metric}", median, sync_dist=True)
+            for (song, condition, _), value in of_stem.items():
+                self.log(f"songs/{song} ({condition})/{stem}", value["sdr"], sync_dist=True)
+        model: Any = self.model
+        first = [value["sdr"] for key, value in scores.items() if key[2] == model.config.targets[0]]
+        self.log("valid/sdr", float(np.nanmedian(first)), prog_bar=True, sync_dist=True)
+        self._scores.clear()
+
+
+def _of_all_processes(scores: Scores) -> Scores:
+    if not distributed.is_initialized():
+        return dict(scores)
+    gathered: list[Scores] = [{}] * distributed.get_world_size()
+    distributed.all_gather_object(gathered, scores)
+    return {key: value for part in gathered for key, value in part.items()}

@@ -1,0 +1,252 @@
+"""Tracks, decoded recordings, augmentation and random mixtures, on small synthetic folders."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from unbraid.data import augment
+from unbraid.data.cache import Recording
+from unbraid.data.conditions import CONDITIONS, treated
+from unbraid.data.mixing import AugmentConfig, DataConfig, Mixtures, Source, held_out
+from unbraid.data.tracks import find_tracks, load_track
+from unbraid.errors import ConfigError, DataError
+
+RATE = 44100
+TARGETS = ("vocals",)
+
+
+def tone(hertz: float, seconds: float, rate: int = RATE, channels: int = 2) -> np.ndarray:
+    wave = 0.3 * np.sin(2 * np.pi * hertz * np.arange(int(seconds * rate)) / rate)
+    return np.repeat(wave[None], channels, 0).astype(np.float32)
+
+
+def write(path: Path, audio: np.ndarray, rate: int = RATE) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, audio.T, rate)
+    return path
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    write(tmp_path / "voices" / "anna.wav", tone(880, 3))
+    write(tmp_path / "voices" / "ben.ogg", tone(440, 3, 48000, 1), 48000)
+    write(tmp_path / "music" / "game" / "one.flac", tone(110, 3))
+    write(tmp_path / "music" / "held-out" / "two.flac", tone(165, 3))
+    for stem, hertz in {"vocals": 660, "bass": 55, "drums": 5000}.items():
+        write(tmp_path / "songs" / "Песня" / f"{stem}.wav", tone(hertz, 2))
+    return tmp_path
+
+
+def config(tree: Path, **options: object) -> DataConfig:
+    return DataConfig(
+        stems={
+            "vocals": {"all": Source(str(tree / "voices"))},
+            "accompaniment": {"all": Source(str(tree / "music"))},
+        },
+        valid=str(tree / "songs"),
+        instrumentals=[str(tree / "music" / "held-out")],
+        cache=str(tree / "cache"),
+        seconds=0.5,
+        **options,
+    )
+
+
+def mixtures(config: DataConfig, seed: int = 0) -> Mixtures:
+    return Mixtures(config, TARGETS, "accompaniment", RATE, [seed], held_out(config))
+
+
+def loudest_hertz(audio: np.ndarray) -> float:
+    spectrum = np.abs(np.fft.rfft(audio.sum(0)))
+    return float(spectrum.argmax() * RATE / audio.shape[1])
+
+
+def test_the_accompaniment_of_a_song_is_the_sum_of_its_other_stems(tree: Path) -> None:
+    (track,) = find_tracks(tree / "songs")
+    stems = load_track(track, TARGETS, "accompaniment", RATE)
+    assert track.name == "Песня"
+    assert list(stems) == ["vocals", "accompaniment"]
+    np.testing.assert_allclose(stems["accompaniment"], tone(55, 2) + tone(5000, 2), atol=1e-4)
+
+
+def test_stems_of_different_length(tree: Path) -> None:
+    write(tree / "songs" / "Песня" / "drums.wav", tone(5000, 1))
+    (track,) = find_tracks(tree / "songs")
+    with pytest.raises(DataError, match=r"Песня: stems of 1.0 s and 2.0 s"):
+        load_track(track, TARGETS, "accompaniment", RATE)
+
+
+def test_song_without_the_target(tree: Path) -> None:
+    (track,) = find_tracks(tree / "songs")
+    with pytest.raises(DataError, match=r"no file for the stem 'piano' among .*'vocals'"):
+        load_track(track, ("piano",), "rest", RATE)
+
+
+@pytest.mark.parametrize("folder", ["music", "nowhere"])
+def test_folder_without_songs(tree: Path, folder: str) -> None:
+    with pytest.raises(DataError, match=folder):
+        find_tracks(tree / folder)
+
+
+def test_recording_is_decoded_once(tree: Path) -> None:
+    path = tree / "voices" / "ben.ogg"
+    first = Recording((path,), RATE, tree / "cache")
+    assert first.samples == 3 * RATE
+    segment = first.read(RATE, RATE)
+    assert segment.shape == (2, RATE)
+    assert loudest_hertz(segment) == pytest.approx(440, abs=1)
+    files = {file: file.stat().st_mtime_ns for file in (tree / "cache").iterdir()}
+    Recording((path,), RATE, tree / "cache")
+    assert {file: file.stat().st_mtime_ns for file in (tree / "cache").iterdir()} == files
+
+
+def test_recording_is_silent_outside(tree: Path) -> None:
+    recording = Recording((tree / "voices" / "anna.wav",), RATE, tree / "cache")
+    segment = recording.read(-100, 4 * RATE)
+    assert not segment[:, :100].any()
+    np.testing.assert_allclose(segment[:, 100 : 100 + 3 * RATE], tone(880, 3), atol=1e-4)
+    assert not segment[:, 100 + 3 * RATE :].any()
+
+
+def test_activity_is_where_something_sounds(tree: Path) -> None:
+    audio = np.concatenate([np.zeros((2, RATE), np.float32), tone(440, 1)], 1)
+    path = write(tree / "late.wav", audio)
+    assert Recording((path,), RATE, tree / "cache").active.min() >= 0.9 * RATE
+
+
+def test_silent_recording(tree: Path) -> None:
+    path = write(tree / "silent.wav", np.zeros((2, RATE), np.float32))
+    with pytest.raises(DataError, match=r"silent.wav: silent throughout"):
+        Recording((path,), RATE, tree / "cache")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda rng, audio: augment.pitch_shift(rng, audio, RATE, 2),
+        lambda rng, audio: augment.equalise(rng, audio, RATE, 6),
+        lambda rng, audio: augment.effects(rng, audio, RATE),
+        lambda rng, audio: augment.widen(rng, audio, RATE),
+        lambda rng, audio: augment.set_width(rng, audio),
+        lambda rng, audio: augment.code(rng, audio, RATE),
+        lambda rng, audio: augment.varispeed(audio, 1.1, 40000),
+        lambda rng, audio: augment.low_pass([audio], 8000, 500, RATE)[0],
+    ],
+)
+def test_changes_keep_shape_and_are_repeatable(change) -> None:
+    audio = tone(440, 1)
+    for seed in range(12):
+        changed = change(np.random.default_rng(seed), audio)
+        assert changed.shape[0] == 2
+        assert np.isfinite(changed).all()
+        assert changed.std() > 0.01
+        again = change(np.random.default_rng(seed), audio)
+        np.testing.assert_array_equal(changed, again)
+
+
+def test_low_pass_takes_treble_from_all_alike() -> None:
+    low, high = tone(1000, 1), tone(15000, 1)
+    kept, both = augment.low_pass([low, low + high], 12000, 500, RATE)
+    np.testing.assert_allclose(kept, low, atol=0.01)
+    np.testing.assert_allclose(both, kept, atol=0.01)
+
+
+def test_widening_makes_a_centred_voice_wide() -> None:
+    voice = np.repeat(np.random.default_rng(0).standard_normal((1, RATE)), 2, 0)
+    voice = 0.1 * voice.astype(np.float32)
+    for seed in range(20):
+        wide = augment.widen(np.random.default_rng(seed), voice, RATE)
+        side = (wide[0] - wide[1]).std() / wide.std()
+        assert side > 0.02
+
+
+def test_varispeed_moves_the_pitch() -> None:
+    assert loudest_hertz(augment.varispeed(tone(440, 2), 1.25, RATE)) == pytest.approx(550, abs=2)
+
+
+def test_bus_gain_turns_loud_parts_down() -> None:
+    mixture = np.concatenate([0.05 * tone(440, 1), tone(440, 1)], 1)
+    gain = augment.bus_gain(np.random.default_rng(0), mixture, RATE)
+    assert gain.shape == (2 * RATE,)
+    assert gain.max() <= 1
+    assert gain[-RATE // 2 :].mean() < gain[: RATE // 2].mean()
+
+
+def test_mixture_is_the_sum_of_what_was_drawn(tree: Path) -> None:
+    """With all changes off, a mixture holds one voice and the music, and the target the voice."""
+    off = AugmentConfig(
+        **{
+            name: 0.0
+            for name in vars(AugmentConfig())
+            if name not in ("peak_decibels", "semitones")
+        }
+    )
+    drawn = iter(mixtures(config(tree, augment=off)))
+    voices = set()
+    for _ in range(8):
+        item = next(drawn)
+        assert item["mixture"].shape == (2, RATE // 2)
+        assert item["targets"].shape == (1, 2, RATE // 2)
+        voices.add(round(loudest_hertz(item["targets"][0].numpy()) / 10) * 10)
+        music = (item["mixture"] - item["targets"][0]).numpy()
+        assert loudest_hertz(music) == pytest.approx(110, abs=3)
+    assert voices == {440, 880}
+
+
+def test_augmented_mixtures_are_sound(tree: Path) -> None:
+    drawn = iter(mixtures(config(tree)))
+    silent = 0
+    for _ in range(60):
+        item = next(drawn)
+        assert item["mixture"].isfinite().all()
+        assert 0 < item["mixture"].abs().max() <= 1.01
+        silent += not item["targets"].any()
+    assert 0 < silent < 15
+
+
+def test_seed_decides(tree: Path) -> None:
+    first, same, other = (next(iter(mixtures(config(tree), seed))) for seed in (1, 1, 2))
+    assert first["mixture"].equal(same["mixture"])
+    assert not first["mixture"].equal(other["mixture"])
+
+
+def test_songs_are_a_source_of_stems(tree: Path) -> None:
+    options = config(tree)
+    options.stems = {"accompaniment": options.stems["accompaniment"]}
+    options.songs = {"mine": Source(str(tree / "songs"))}
+    options.valid = str(tree / "voices")
+    pools = Mixtures(options, TARGETS, "accompaniment", RATE, [0]).pools
+    assert loudest_hertz(pools["vocals"].draw(np.random.default_rng(0), RATE)) == pytest.approx(
+        660, abs=2
+    )
+
+
+def test_what_is_validated_on_is_never_drawn(tree: Path) -> None:
+    options = config(tree)
+    options.stems = {"accompaniment": options.stems["accompaniment"]}
+    options.songs = {"mine": Source(str(tree / "songs"))}
+    with pytest.raises(DataError, match="no training audio for the stem 'vocals'"):
+        mixtures(options)
+
+
+@pytest.mark.parametrize("condition", CONDITIONS)
+def test_conditions_keep_length_and_timing(condition: str) -> None:
+    rng = np.random.default_rng(0)
+    clicks = np.zeros((2, 2 * RATE), np.float32)
+    clicks[:, RATE] = 0.5
+    voice = augment.low_pass(
+        [0.1 * rng.standard_normal((2, 2 * RATE)).astype(np.float32)], 8000, 99, RATE
+    )[0]
+    mixture, stems = treated({"vocals": voice, "accompaniment": clicks}, condition, RATE)
+    assert mixture.shape == voice.shape
+    assert {stem.shape for stem in stems.values()} == {voice.shape}
+    lag = np.correlate(
+        stems["vocals"].sum(0)[RATE : RATE + 4000], voice.sum(0)[RATE + 1000 : RATE + 3000]
+    )
+    assert int(np.abs(lag).argmax()) == 1000
+
+
+def test_unknown_condition() -> None:
+    with pytest.raises(ConfigError, match=r"no condition 'vinyl'.*MP3 128"):
+        treated({"vocals": tone(440, 1)}, "vinyl", RATE)

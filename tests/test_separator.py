@@ -1,0 +1,302 @@
+"""The separator's promises, held by a network with random weights, as they don't need good ones."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from unbraid import Separator
+from unbraid.errors import AudioError, ConfigError, ModelError
+from unbraid.models import build
+from unbraid.separator import UnbraidWarning
+
+RATE = 44100
+HOP = 2048
+SEGMENT = 1.0
+
+
+@pytest.fixture(scope="module")
+def separator() -> Separator:
+    torch.manual_seed(0)
+    network = build("bandsplit", features=8, hidden=8, blocks=1)
+    return Separator(network, device="cpu", segment=SEGMENT, batch_size=2)
+
+
+def music(samples: int, channels: int = 2, seed: int = 0) -> np.ndarray:
+    noise = np.random.default_rng(seed).standard_normal((channels, samples))
+    return (0.1 * noise).astype(np.float32)
+
+
+def names_sum_to(stems: dict, mixture: np.ndarray) -> None:
+    assert list(stems) == ["vocals", "accompaniment"]
+    assert all(stem.shape == mixture.shape for stem in stems.values())
+    np.testing.assert_allclose(sum(stems.values()), mixture, atol=1e-6)
+
+
+EDGES = [0, 1, 2, HOP - 1, HOP, HOP + 1, RATE // 2, RATE - 1, RATE, RATE + 1, 3 * RATE + 7]
+
+
+@pytest.mark.parametrize("samples", EDGES)
+@pytest.mark.parametrize("channels", [1, 2])
+def test_every_length_comes_back_and_sums_to_the_mixture(
+    separator: Separator, samples: int, channels: int
+) -> None:
+    mixture = music(samples, channels)
+    names_sum_to(separator(mixture, RATE), mixture)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    samples=st.integers(0, 30000),
+    rate=st.sampled_from([8000, 16000, 22050, 32000, 44100, 48000, 96000]),
+    channels=st.integers(1, 6),
+)
+def test_every_rate_and_channel_count(
+    separator: Separator, samples: int, rate: int, channels: int
+) -> None:
+    mixture = music(samples, channels)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnbraidWarning)
+        names_sum_to(separator(mixture, rate), mixture)
+
+
+def test_segments_differ_from_the_whole_only_by_context(separator: Separator) -> None:
+    """A network without recurrence sees single frames: in segments or whole is then the same."""
+    torch.manual_seed(0)
+    network = build("bandsplit", features=8, hidden=8, blocks=0)
+    mixture = music(5 * RATE)
+    whole = Separator(network, segment=6.0)(mixture, RATE)["vocals"]
+    parts = Separator(network, segment=1.0)(mixture, RATE)["vocals"]
+    # what remains is the reflection at the ends of segments, where the crossfade is near zero
+    error = np.sqrt(((whole - parts) ** 2).mean() / (whole**2).mean())
+    assert error < 0.05
+
+
+def test_no_pop_at_the_start(separator: Separator) -> None:
+    seconds = np.arange(2 * RATE) / RATE
+    tone = np.repeat(0.5 * np.cos(2 * np.pi * 440 * seconds)[None], 2, 0).astype(np.float32)
+    vocals = separator(tone, RATE)["vocals"]
+    start = np.abs(vocals[:, : RATE // 100]).max()
+    assert start < 1.5 * np.abs(vocals[:, RATE // 2 : RATE]).max()
+
+
+@pytest.mark.parametrize("samples", [1, 1000, 3 * RATE])
+def test_silence_gives_silence(separator: Separator, samples: int) -> None:
+    for stem in separator(np.zeros((2, samples), np.float32), RATE).values():
+        assert not stem.any()
+
+
+def test_the_same_twice(separator: Separator) -> None:
+    mixture = music(3 * RATE)
+    first, second = separator(mixture, RATE), separator(mixture, RATE)
+    assert all(np.array_equal(first[stem], second[stem]) for stem in first)
+
+
+def test_mono_is_separated_as_dual_mono(separator: Separator) -> None:
+    mono = music(2 * RATE, 1)
+    stereo = separator(np.repeat(mono, 2, 0), RATE)["vocals"]
+    np.testing.assert_allclose(separator(mono, RATE)["vocals"][0], stereo.mean(0), atol=1e-6)
+
+
+def test_further_channels_go_to_the_accompaniment(separator: Separator) -> None:
+    mixture = music(RATE, 5)
+    with pytest.warns(UnbraidWarning, match="5 channels"):
+        stems = separator(mixture, RATE)
+    assert not stems["vocals"][2:].any()
+    np.testing.assert_array_equal(stems["accompaniment"][2:], mixture[2:])
+    np.testing.assert_allclose(
+        stems["vocals"][:2], separator(mixture[:2], RATE)["vocals"], atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64, torch.float32, torch.float64])
+@pytest.mark.parametrize("shape", [(2, 5000), (1, 5000), (5000,)])
+def test_arrays_come_back_as_their_kind_and_shape(
+    separator: Separator, kind: type, shape: tuple[int, ...]
+) -> None:
+    is_torch = isinstance(kind, torch.dtype)
+    audio = torch.zeros(shape, dtype=kind) if is_torch else np.zeros(shape, kind)
+    stems = separator(audio, RATE)
+    assert stems.sample_rate == RATE
+    for stem in stems.values():
+        assert isinstance(stem, torch.Tensor if is_torch else np.ndarray)
+        assert tuple(stem.shape) == shape
+        assert stem.dtype == (torch.float32 if is_torch else np.float32)
+
+
+@pytest.mark.parametrize(
+    ("audio", "message"),
+    [
+        (np.zeros((2, 100), np.int16), "int16.*floating"),
+        (np.zeros((2, 3, 100), np.float32), r"shape \[2, 3, 100\]"),
+        (np.zeros((44100, 2), np.float32), "transpose"),
+        (np.array([[0.0, 1.0, np.nan, 0.0]]), "not finite at sample 2"),
+    ],
+)
+def test_bad_arrays(separator: Separator, audio: np.ndarray, message: str) -> None:
+    with pytest.raises(AudioError, match=message):
+        separator(audio, RATE)
+
+
+def test_progress_rises_to_one(separator: Separator) -> None:
+    fractions: list[float] = []
+    separator(music(5 * RATE), RATE, progress=fractions.append)
+    assert len(fractions) > 2
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1
+
+
+class Cancelled(Exception):
+    pass
+
+
+def cancel(fraction: float) -> None:
+    raise Cancelled
+
+
+def test_cancel_leaves_no_file(separator: Separator, tmp_path: Path) -> None:
+    song = tmp_path / "song.wav"
+    soundfile.write(song, music(3 * RATE).T, RATE)
+    with pytest.raises(Cancelled):
+        separator.separate_file(song, tmp_path / "out", progress=cancel)
+    assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])
+@pytest.mark.parametrize("rate", [22050, 44100, 48000])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_output_like_input_and_exact_null(
+    separator: Separator, tmp_path: Path, subtype: str, rate: int, channels: int
+) -> None:
+    song = tmp_path / "песня.wav"
+    soundfile.write(song, music(rate * 2 + 13, channels).T, rate, subtype)
+    paths = separator.separate_file(song, tmp_path / "out")
+    mixture = soundfile.read(song, always_2d=True)[0]
+    total = np.zeros_like(mixture)
+    for path in paths.values():
+        info = soundfile.info(path)
+        assert (info.samplerate, info.channels, info.subtype) == (rate, channels, subtype)
+        total += soundfile.read(path, always_2d=True)[0]
+    tolerance = 1e-7 if subtype == "FLOAT" else 0
+    np.testing.assert_allclose(total, mixture, rtol=0, atol=tolerance)
+
+
+def test_files_are_the_same_twice(separator: Separator, tmp_path: Path) -> None:
+    song = tmp_path / "song.flac"
+    soundfile.write(song, music(2 * RATE).T, RATE)
+    for format in ("wav", "flac", "mp3", "ogg"):
+        first = separator.separate_file(song, tmp_path / "1", format=format)
+        second = separator.separate_file(song, tmp_path / "2", format=format)
+        for stem, path in first.items():
+            assert path.read_bytes() == second[stem].read_bytes()
+
+
+def test_a_stem_beyond_full_scale_becomes_float(tmp_path: Path) -> None:
+    """A network that answers with the mixture's opposite: the rest is twice the mixture."""
+
+    class Opposite(torch.nn.Module):
+        config = build("bandsplit", features=8, hidden=8, blocks=0).config
+
+        def forward(self, mixture: torch.Tensor) -> torch.Tensor:
+            return -mixture[:, None]
+
+    song = tmp_path / "loud.wav"
+    tone = np.sin(np.arange(RATE) / 20) * 0.8
+    soundfile.write(song, np.stack([tone, tone]).T, RATE, "PCM_16")
+    with pytest.warns(UnbraidWarning, match=r"accompaniment peaks at \+4.1 dBFS.*float"):
+        paths = Separator(Opposite()).separate_file(song, tmp_path / "out")
+    assert soundfile.info(paths["vocals"]).subtype == "PCM_16"
+    assert soundfile.info(paths["accompaniment"]).subtype == "FLOAT"
+    stems = [soundfile.read(path)[0] for path in paths.values()]
+    assert np.abs(stems[1]).max() == pytest.approx(1.6, abs=1e-3)
+    np.testing.assert_allclose(sum(stems), soundfile.read(song)[0], atol=1e-6)
+
+
+def test_one_stem_alone(separator: Separator, tmp_path: Path) -> None:
+    song = tmp_path / "song.wav"
+    soundfile.write(song, music(RATE).T, RATE)
+    paths = separator.separate_file(
+        song, tmp_path, stems=["accompaniment"], name="{track} ({stem}).{ext}"
+    )
+    assert list(paths) == ["accompaniment"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "song (accompaniment).wav",
+        "song.wav",
+    ]
+
+
+def test_unknown_stem(separator: Separator, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no stem 'drums'.*vocals, accompaniment"):
+        separator.separate_file(tmp_path / "song.wav", tmp_path, stems=["drums"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"overlap": 0.6}, "overlap"),
+        ({"segment": 0}, "segment"),
+        ({"batch_size": 0}, "batch_size"),
+        ({"device": "tpu"}, "device 'tpu'.*cpu"),
+    ],
+)
+def test_impossible_options(options: dict, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Separator(build("bandsplit", features=8, hidden=8, blocks=0), **options)
+
+
+def test_unusable_weights_are_noticed() -> None:
+    network = build("bandsplit", features=8, hidden=8, blocks=0)
+    torch.nn.init.constant_(network.encoders[0].weight, float("nan"))
+    with pytest.raises(ModelError, match="not finite"):
+        Separator(network)(music(RATE), RATE)
+
+
+def test_four_stems_sum_to_the_mixture() -> None:
+    network = build(
+        "bandsplit",
+        targets=["vocals", "drums", "bass"],
+        residual="other",
+        features=8,
+        hidden=8,
+        blocks=1,
+    )
+    mixture = music(RATE, 2)
+    stems = Separator(network, segment=0.5)(mixture, 48000)
+    assert list(stems) == ["vocals", "drums", "bass", "other"]
+    np.testing.assert_allclose(sum(stems.values()), mixture, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_song(tmp_path: Path) -> None:
+    """Peak memory of one and of eight minutes, each in a process of its own."""
+    import subprocess
+    import sys
+
+    program = (
+        "import resource, sys, torch\n"
+        "from unbraid import Separator\n"
+        "from unbraid.models import build\n"
+        "torch.manual_seed(0)\n"
+        "network = build('bandsplit', features=8, hidden=8, blocks=1)\n"
+        "Separator(network, segment=2.0).separate_file(sys.argv[1], sys.argv[2])\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
+    )
+    peaks = []
+    for minutes in (1, 8):
+        song = tmp_path / f"{minutes}.flac"
+        with soundfile.SoundFile(song, "w", 44100, 2) as file:
+            for second in range(60 * minutes):
+                file.write(music(RATE, 2, second).T)
+        run = subprocess.run(
+            [sys.executable, "-c", program, song, tmp_path / f"out{minutes}"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        peaks.append(int(run.stdout))
+    assert peaks[1] < 1.05 * peaks[0]
