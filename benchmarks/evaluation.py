@@ -1,8 +1,9 @@
-"""BSS Eval v4 beside museval: seconds a track, and the largest difference in dB.
+"""BSS Eval v4 beside museval: times as fast, and the largest difference in dB.
 
-    python benchmarks/evaluation.py [--seconds 180] [--device cpu] [--repeats 3]
+    python benchmarks/evaluation.py [--seconds 180] [--rounds 3] [--device cpu]
 
-Needs museval (`pip install unbraid[dev]`) for the comparison; without it only our times are shown.
+Needs museval (`pip install unbraid[dev]`). Each round times museval and ours one after the other,
+so that both meet the same machine; shown are medians over the rounds, of the ratios too.
 The material is 16-bit noise in stereo, two targets, with leakage, filtering and artifacts.
 """
 
@@ -22,37 +23,42 @@ import torch
 from unbraid.evaluation import bsseval_v4, frame_sdr
 
 RATE = 44100
+METRICS = ("SDR", "ISR", "SIR", "SAR")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=int, default=180, help="length of the track")
+    parser.add_argument("--rounds", type=int, default=3, help="times that each is measured")
     parser.add_argument("--device", default="cpu", help="where ours computes")
-    parser.add_argument("--repeats", type=int, default=3, help="runs of ours, for the median")
     options = parser.parse_args()
     references, estimates = material(options.seconds)
-
-    ours = timed(lambda: bsseval_v4(references, estimates, RATE, options.device), options.repeats)
-    sdr = timed(lambda: frame_sdr(references, estimates, RATE), options.repeats)
-    rows = [
-        ("bsseval_v4", ours[0], ours[1]),
-        ("frame_sdr (SDR alone)", sdr[0], {"SDR": sdr[1]}),
-    ]
-    print(f"{options.seconds} s, stereo, 2 targets, {torch.get_num_threads()} threads")
-    museval = load_museval()
-    if museval is None:
-        print("museval is not installed: no comparison")
-        for name, seconds, _ in rows:
-            print(f"{name:24}{seconds:10.3f} s")
-        return
     turned = [np.moveaxis(audio, 1, 2).astype(float) for audio in (references, estimates)]
-    theirs, scores = timed(lambda: museval.bss_eval(*turned, window=RATE, hop=RATE), 1)
-    expected = dict(zip(("SDR", "ISR", "SIR", "SAR"), scores[:4], strict=True))
+    museval = load_museval()
+    calls: dict[str, Callable] = {
+        "museval": lambda: museval.bss_eval(*turned, window=RATE, hop=RATE),
+        "bsseval_v4": lambda: bsseval_v4(references, estimates, RATE, options.device),
+        "frame_sdr (SDR alone)": lambda: {"SDR": frame_sdr(references, estimates, RATE)},
+    }
+    bsseval_v4(references[..., :RATE], estimates[..., :RATE], RATE, options.device)  # warms up
+    taken: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(options.rounds):
+        results = {}
+        for name, call in calls.items():
+            start = time.perf_counter()
+            results[name] = call()
+            taken[name].append(time.perf_counter() - start)
+    expected = dict(zip(METRICS, results.pop("museval")[:4], strict=True))
+    print(
+        f"{options.seconds} s, stereo, 2 targets, {torch.get_num_threads()} threads, "
+        f"{options.rounds} rounds"
+    )
     print(f"{'':24}{'seconds':>10}{'faster':>10}{'max |difference|, dB':>24}")
-    print(f"{'museval':24}{theirs:10.3f}{1:9}x")
-    for name, seconds, scores in rows:
+    print(f"{'museval':24}{median(taken['museval']):10.3f}{1:9}x")
+    for name, scores in results.items():
         worst = max(np.nanmax(np.abs(scores[metric] - expected[metric])) for metric in scores)
-        print(f"{name:24}{seconds:10.3f}{theirs / seconds:9.0f}x{worst:24.1e}")
+        faster = median(a / b for a, b in zip(taken["museval"], taken[name], strict=True))
+        print(f"{name:24}{median(taken[name]):10.3f}{faster:9.1f}x{worst:24.1e}")
 
 
 def material(seconds: int) -> tuple[np.ndarray, np.ndarray]:
@@ -66,21 +72,11 @@ def material(seconds: int) -> tuple[np.ndarray, np.ndarray]:
     return np.round(references * 2**15) / 2**15, np.round(estimates * 2**15) / 2**15
 
 
-def timed(call: Callable, repeats: int) -> tuple[float, object]:
-    """Median of the wall-clock seconds, and the last result."""
-    taken = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        result = call()
-        taken.append(time.perf_counter() - start)
-    return median(taken), result
-
-
-def load_museval() -> ModuleType | None:
+def load_museval() -> ModuleType:
     """The metrics of museval by themselves: importing the package would need ffmpeg."""
     spec = util.find_spec("museval")
     if spec is None or spec.origin is None:
-        return None
+        raise SystemExit("museval is missing: pip install 'unbraid[dev]'")
     path = Path(spec.origin).with_name("metrics.py")
     metrics = util.spec_from_file_location("museval_metrics", path)
     module = util.module_from_spec(metrics)

@@ -56,7 +56,7 @@ def test_nothing_depends_on_the_length_but_the_recurrence() -> None:
 
 
 def test_unknown_setting_lists_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match="no setting 'featurs'.*features"):
+    with pytest.raises(ConfigError, match=r"no setting 'featurs'.*features"):
         build("bandsplit", featurs=8)
 
 

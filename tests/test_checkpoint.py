@@ -95,7 +95,7 @@ def test_header_of_another_network(saved: Path) -> None:
 
 
 def test_unknown_model_lists_the_shipped_ones() -> None:
-    with pytest.raises(ModelError, match="no model 'nonsense'.*bandsplit"):
+    with pytest.raises(ModelError, match=r"no model 'nonsense'.*bandsplit"):
         checkpoint.load("nonsense")
 
 

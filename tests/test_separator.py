@@ -231,7 +231,7 @@ def test_one_stem_alone(separator: Separator, tmp_path: Path) -> None:
 
 
 def test_unknown_stem(separator: Separator, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="no stem 'drums'.*vocals, accompaniment"):
+    with pytest.raises(ConfigError, match=r"no stem 'drums'.*vocals, accompaniment"):
         separator.separate_file(tmp_path / "song.wav", tmp_path, stems=["drums"])
 
 

@@ -150,7 +150,7 @@ def test_two_processes_train_as_one(tree: Path, tmp_path: Path) -> None:
 
 
 def test_loss_that_is_not_finite_ends_the_run(tree: Path, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="not finite at step.*learning_rate"):
+    with pytest.raises(ModelError, match=r"not finite at step.*learning_rate"):
         train(tree, tmp_path, "loss.waveform=.nan")
 
 
@@ -176,7 +176,7 @@ def test_mistakes_show_before_anything_is_written(
 
 
 def test_missing_configuration_names_the_shipped_ones(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="no such file.*bandsplit"):
+    with pytest.raises(ConfigError, match=r"no such file.*bandsplit"):
         read_config(tmp_path / "missing.yaml")
 
 

@@ -137,11 +137,9 @@ def band_bins(config: BandSplitConfig) -> list[int]:
 
 def _inputs(spectrum: Tensor) -> Tensor:
     """Compressed magnitudes and directions `[t, b, f, INPUTS_PER_BIN]` of `[b, 2, f, t]`."""
-    left, right = spectrum.unbind(1)
-    four = torch.stack([left, right, (left + right) / 2, (left - right) / 2], dim=1)
-    magnitude = four.abs()  # [b, 4, f, t]
-    compressed = magnitude**COMPRESSION
-    direction = torch.view_as_real(spectrum) / (magnitude[:, :2, ..., None] + 1e-8)
-    parts = direction * compressed[:, :2, ..., None]  # [b, 2, f, t, 2]
-    parts = parts.permute(3, 0, 2, 1, 4).flatten(3)  # [t, b, f, 4]
-    return torch.cat([compressed.permute(3, 0, 2, 1), parts], dim=-1)
+    parts = torch.view_as_real(spectrum).permute(3, 0, 2, 1, 4)  # [t, b, f, c, 2]
+    left, right = parts.unbind(3)
+    four = torch.stack([left, right, (left + right) / 2, (left - right) / 2], dim=3)
+    power = four.square().sum(-1)  # [t, b, f, 4]
+    directions = parts * (power[..., :2, None] + 1e-16) ** ((COMPRESSION - 1) / 2)
+    return torch.cat([power ** (COMPRESSION / 2), directions.flatten(3)], dim=-1)

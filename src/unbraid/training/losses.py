@@ -9,6 +9,8 @@ from torch import Tensor
 
 from unbraid.spectrogram import stft
 
+ENERGY_FLOOR = 1e-6  # -60 dBFS: errors below it need not shrink
+
 
 @dataclass
 class LossConfig:
@@ -17,16 +19,19 @@ class LossConfig:
     Attributes:
         waveform: of the mean absolute error of samples.
         spectrum: of the mean absolute error of real and imaginary parts.
+        log_error: of the logarithm of the error's energy relative to the target's, which counts
+            quiet and loud examples alike and keeps absolute errors from favouring too soft stems.
         resolutions: STFT windows in samples for `spectrum`; the hop is a quarter window.
     """
 
     waveform: float = 1.0
     spectrum: float = 1.0
+    log_error: float = 0.0
     resolutions: list[int] = field(default_factory=lambda: [4096, 1024])
 
 
 def separation_loss(estimates: Tensor, targets: Tensor, config: LossConfig) -> dict[str, Tensor]:
-    """L1 on waveforms and on complex spectrograms, after Luo and Yu's band-split RNN.
+    """L1 on waveforms and complex spectrograms, after Luo and Yu's band-split RNN, and log error.
 
     Args:
         estimates: `[b, targets, 2, samples]`.
@@ -43,4 +48,7 @@ def separation_loss(estimates: Tensor, targets: Tensor, config: LossConfig) -> d
         parts = torch.view_as_real(stft(error, n_fft, n_fft // 4))
         spectrum = spectrum + parts.abs().mean() / n_fft**0.5
     terms["spectrum"] = config.spectrum * spectrum / max(1, len(config.resolutions))
-    return {"loss": terms["waveform"] + terms["spectrum"], **terms}
+    energy = targets.square().mean((-2, -1)) + ENERGY_FLOOR
+    ratio = (error.square().mean((-2, -1)) + ENERGY_FLOOR) / energy
+    terms["log_error"] = config.log_error * ratio.log().mean()
+    return {"loss": torch.stack([*terms.values()]).sum(), **terms}

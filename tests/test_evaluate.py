@@ -1,0 +1,250 @@
+"""`unbraid evaluate`: systems on songs, through the command line and the API."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from unbraid.audio import save_audio
+from unbraid.cli import app
+from unbraid.errors import DataError, UnbraidError
+from unbraid.evaluation import read_scores
+from unbraid.evaluation.compare import compare, interval, on_common_tracks
+from unbraid.evaluation.published import published
+from unbraid.evaluation.run import evaluate, select_tracks
+from unbraid.evaluation.scores import TrackScores
+from unbraid.evaluation.systems import Folder, make_systems
+from unbraid.evaluation.tables import as_latex, as_markdown, tables
+from unbraid.models import build
+from unbraid.models.checkpoint import save
+
+RATE = 8000
+pytest.importorskip("scipy")
+
+
+def noise(seed: int, seconds: float = 2.5, channels: int = 2) -> np.ndarray:
+    shape = (channels, round(seconds * RATE))
+    return (np.random.default_rng(seed).normal(size=shape) / 16).astype(np.float32)
+
+
+def write(folder: Path, **stems: np.ndarray) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for stem, audio in stems.items():
+        save_audio(folder / f"{stem}.wav", audio, RATE, "16")
+    return folder
+
+
+@pytest.fixture
+def album(tmp_path) -> Path:
+    write(tmp_path / "album/Песня", vocals=noise(0), accompaniment=noise(1))
+    write(tmp_path / "album/four stems", vocals=noise(2), bass=noise(3), drums=noise(4))
+    return tmp_path / "album"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Path:
+    """A tiny network with random weights."""
+    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
+    network = build("bandsplit", features=4, hidden=4, blocks=1)
+    save(network, path, architecture="bandsplit", licence="CC0-1.0", data="nothing")
+    return path
+
+
+def run(*arguments: object):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def scored(tracks, systems, out) -> list[tuple[str, str]]:
+    """What was computed, and not kept."""
+    results = []
+    evaluate(tracks, systems, out, on_result=results.append)
+    return [(result.track, result.system) for result in results if not result.kept]
+
+
+def test_the_command_scores_models_oracles_and_folders(album, tmp_path, model):
+    for track in select_tracks(album):
+        accompaniment = noise(1) if track.name == "Песня" else noise(3) + noise(4)
+        vocals = noise(0 if track.name == "Песня" else 2)
+        write(tmp_path / "other" / track.name, vocals=vocals / 2, accompaniment=accompaniment)
+
+    done = run(
+        *("evaluate", "--data", album, "--model", model, "--model", "irm2", "--model", "mixture"),
+        *("--estimates", tmp_path / "other", "-o", tmp_path / "out"),
+    )
+
+    assert done.exit_code == 0, done.output
+    for text in ["Vocals", "Accompaniment", "tiny", "irm2", "mixture", "other", "over 2 tracks"]:
+        assert text in done.output
+    for text in ["SI-SDR", "uSDR", "Wilcoxon", "tiny - irm2", "2 of 2"]:
+        assert text in done.output
+    paths = sorted((tmp_path / "out").glob("*/test/*.json"))
+    assert len(paths) == 8
+    halved = read_scores(tmp_path / "out/other/test/Песня.json").summary()
+    assert halved["vocals"]["SDR"] == pytest.approx(20 * math.log10(2), abs=0.01)
+    assert halved["vocals"]["SI-SDR"] > 60
+    document = json.loads(paths[0].read_text())
+    assert {"targets", "museval_version", "whole", "about"} == set(document)
+
+
+def test_what_is_scored_is_kept_until_model_data_or_estimates_change(album, tmp_path, model):
+    out, tracks = tmp_path / "out", select_tracks(album)
+    systems = make_systems([str(model), "mixture"])
+    assert len(scored(tracks, systems, out)) == 4
+    assert scored(tracks, systems, out) == []
+
+    (out / "tiny/test/Песня.json").write_text('{"targets": [')  # as a crash might leave it
+    assert scored(tracks, systems, out) == [("Песня", "tiny")]
+
+    write(album / "Песня", vocals=noise(9, 2.6), accompaniment=noise(1, 2.6))
+    assert {track for track, _ in scored(select_tracks(album), systems, out)} == {"Песня"}
+
+    other = build("bandsplit", features=4, hidden=4, blocks=1)
+    path = tmp_path / "again/tiny.safetensors"
+    path.parent.mkdir()
+    save(other, path, architecture="bandsplit", licence="CC0-1.0", data="nothing")
+    assert len(scored(select_tracks(album), make_systems([str(path)]), out)) == 2
+
+
+def test_two_processes_score_as_one(album, tmp_path):
+    systems = make_systems(["irm1"])
+    one = evaluate(select_tracks(album), systems, tmp_path / "one")
+    two = evaluate(select_tracks(album), systems, tmp_path / "two", jobs=2)
+    assert [track.name for track in two["irm1"]] == ["four stems", "Песня"]
+    for first, second in zip(one["irm1"], two["irm1"], strict=True):
+        first, second = first.summary()["vocals"], second.summary()["vocals"]
+        assert first == pytest.approx(second, abs=1e-4)
+
+
+def test_four_stems_are_scored_in_both_scenarios(album, tmp_path):
+    write(tmp_path / "other/four stems", vocals=noise(2) / 2, bass=noise(3), drums=noise(4) / 2)
+    systems = make_systems([], [tmp_path / "other"])
+    scores = evaluate(select_tracks(album, ["four stems"]), systems, tmp_path / "out")
+    summary = scores["other"][0].summary()
+    assert set(summary) == {"vocals", "accompaniment", "bass", "drums"}
+    assert summary["bass"]["SDR"] > 40 > 10 > summary["drums"]["SDR"]
+
+
+def test_one_song_may_be_the_root(album):
+    assert [track.name for track in select_tracks(album / "Песня")] == ["Песня"]
+
+
+def test_silence_is_nan_with_its_reason(tmp_path):
+    write(tmp_path / "data/instrumental", vocals=0 * noise(0), accompaniment=noise(1))
+    write(tmp_path / "data/song", vocals=noise(2), accompaniment=noise(3))
+    done = run("evaluate", "--data", tmp_path / "data", "--model", "irm2", "-o", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    scores = read_scores(tmp_path / "out/irm2/test/instrumental.json")
+    assert math.isnan(scores.summary()["vocals"]["SDR"])
+    assert "vocals: the reference is silent" in scores.about["notes"][0]
+    assert "the reference is silent" in done.output
+    assert "over 1 track." in done.output
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        ({}, "has no audio"),
+        ({"vocals": noise(0)}, "needs vocals.wav and accompaniment.wav"),
+        ({"vocals": noise(0, 1), "accompaniment": noise(1)}, "1.00 s, but the track's stems"),
+        (
+            {"vocals": noise(0, channels=1), "accompaniment": noise(1)},
+            "mono and stereo cannot be compared",
+        ),
+    ],
+)
+def test_estimates_that_do_not_fit_are_refused_before_anything_runs(album, tmp_path, made, message):
+    write(tmp_path / "other/Песня", **made)
+    systems = [*make_systems(["irm2"]), Folder(tmp_path / "other")]
+    with pytest.raises(DataError, match=message):
+        evaluate(select_tracks(album, ["Песня"]), systems, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_another_rate_is_refused(album, tmp_path):
+    folder = write(tmp_path / "other/Песня", vocals=noise(0))
+    save_audio(folder / "accompaniment.wav", noise(1), 2 * RATE, "16")
+    with pytest.raises(DataError, match="16000 Hz, but the track's stems have 8000 Hz"):
+        evaluate(select_tracks(album, ["Песня"]), [Folder(tmp_path / "other")], tmp_path / "out")
+
+
+def test_what_the_user_can_mend_is_said_at_once(album, tmp_path, model):
+    for arguments, message in [
+        (["--data", tmp_path / "nowhere"], "no such folder"),
+        (["--data", album, "--tracks", "Песня "], "no track 'Песня '"),
+        (["--data", album, "--model", "irm3"], "no model 'irm3'"),
+        (["--data", album, "--model", "irm2", "--model", "irm2"], "two systems are named 'irm2'"),
+        (["--data", album, "--estimates", tmp_path / "nowhere"], "no such folder of estimates"),
+        (["--data", album, "--model", "irm2", "--published", "umx"], "no published scores 'umx'"),
+        (["--data", album, "--model", "irm2", "--published", "openunmix"], "none of these tracks"),
+    ]:
+        done = run("evaluate", *arguments, "-o", tmp_path / "out")
+        assert isinstance(done.exception, UnbraidError)
+        assert message in str(done.exception)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_track_that_fails_does_not_stop_the_rest(album, tmp_path):
+    path = album / "Песня/vocals.wav"
+    audio = np.concatenate([noise(0, 2), np.full((2, RATE // 2), np.nan, np.float32)], 1)
+    import soundfile
+
+    soundfile.write(path, audio.T, RATE, subtype="FLOAT")
+    done = run("evaluate", "--data", album, "--model", "mixture", "-o", tmp_path / "out")
+    assert done.exit_code == 1
+    assert "error: " in done.output
+    assert "over 1 track." in done.output
+
+
+def test_published_scores_stand_beside_by_name(tmp_path):
+    data = write(tmp_path / "BKS - Too Much", vocals=noise(0), accompaniment=noise(1))
+    flags = ("--model", "irm2", "--published", "openunmix", "-o", tmp_path / "out")
+    done = run("evaluate", "--data", data, *flags)
+    assert done.exit_code == 0, done.output
+    assert "openunmix (published)" in done.output
+    (theirs,) = published("openunmix", ["BKS - Too Much"])
+    assert f"{theirs.summary()['vocals']['SDR']:.2f}" in done.output
+
+
+def made_up(**sdr: float) -> list[TrackScores]:
+    return [
+        TrackScores(name, {"vocals": {"SDR": np.array([value])}}) for name, value in sdr.items()
+    ]
+
+
+def test_systems_are_compared_on_the_tracks_that_all_have():
+    scores = {"a": made_up(x=1, y=2, z=math.nan), "b": made_up(x=3, z=1, w=1)}
+    common = on_common_tracks(scores, "vocals")
+    assert (common.tracks, common.left_out) == (("x",), 3)
+    assert common.values["b"]["SDR"].tolist() == [3]
+
+
+def test_comparison_and_intervals():
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(1, 1, 50), rng.normal(0, 1, 50)
+    pair = compare(first, second)
+    assert pair.tracks == 50 and pair.wins == (first > second).sum()
+    assert pair.low < pair.median < pair.high and pair.p < 0.01
+    assert compare(second, first).median == -pair.median
+    assert compare(first, first).p == 1
+    low, high = interval(first, mean=True)
+    assert high - low == pytest.approx(2 * 1.96 * first.std() / math.sqrt(50), rel=0.15)
+    assert math.isnan(compare(first[:4], second[:4]).p)
+
+
+def test_tables_stress_the_best_and_print_everywhere():
+    letters = "abcdef"
+    scores = {
+        "good_one": made_up(**{letter: 5.0 + n for n, letter in enumerate(letters)}),
+        "bad|one": made_up(**{letter: 1.0 + n for n, letter in enumerate(letters)}),
+    }
+    vocals, pairs = tables(scores)
+    assert {row for row, column in vocals.best} == {0, 1}
+    assert pairs.rows[0][2] == "6 of 6"
+    assert "| good_one | median | **7.50** |" in as_markdown(vocals)
+    assert "bad\\|one" in as_markdown(vocals)
+    assert r"good\_one & median & \textbf{7.50}" in as_latex(vocals)

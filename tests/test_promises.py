@@ -1,0 +1,105 @@
+"""What the package promises of its shipped weights, on the demo song: real music, in the repo."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from unbraid import Separator, load_audio, save_audio
+from unbraid.data.conditions import CONDITIONS, treated
+from unbraid.evaluation import sdr
+
+DEMO = Path(__file__).parents[1] / "demo"
+RATE = 44100
+EXCERPT = slice(10 * RATE, 26 * RATE)
+
+Stems = dict[str, np.ndarray]
+
+
+@pytest.fixture(scope="module")
+def separator() -> Separator:
+    return Separator.from_pretrained()
+
+
+@pytest.fixture(scope="module")
+def true() -> Stems:
+    mixture = load_audio(DEMO / "lithium.flac")[0][:, EXCERPT]
+    vocals = load_audio(DEMO / "lithium-vocals.flac")[0][:, EXCERPT]
+    return {"vocals": vocals, "accompaniment": mixture - vocals}
+
+
+def gains(separator: Separator, true: Stems, condition: str) -> dict[str, float]:
+    """SDR of each stem less that of the mixture, in dB."""
+    mixture, stems = treated(true, condition, RATE)
+    estimates = separator(mixture, RATE)
+    return {stem: sdr(stems[stem], estimates[stem]) - sdr(stems[stem], mixture) for stem in stems}
+
+
+@pytest.fixture(scope="module")
+def as_is(separator: Separator, true: Stems) -> dict[str, float]:
+    return gains(separator, true, "as is")
+
+
+def test_both_stems_are_closer_to_the_truth_than_the_mixture(as_is: dict[str, float]) -> None:
+    assert as_is["vocals"] > 5
+    assert as_is["accompaniment"] > 1
+
+
+@pytest.mark.parametrize("condition", [name for name in CONDITIONS if name != "as is"])
+def test_any_source_is_separated_as_well(
+    separator: Separator, true: Stems, as_is: dict[str, float], condition: str
+) -> None:
+    assert gains(separator, true, condition)["vocals"] > as_is["vocals"] - 0.5
+
+
+def test_segments_cost_little_against_the_whole(separator: Separator, true: Stems) -> None:
+    mixture = true["vocals"] + true["accompaniment"]
+    whole = Separator(separator.model, segment=20.0)(mixture, RATE)["vocals"]
+    parts = separator(mixture, RATE)["vocals"]
+    assert abs(sdr(true["vocals"], whole) - sdr(true["vocals"], parts)) < 0.3
+    # a click at a border would be a step that the whole doesn't have
+    assert np.abs(np.diff(parts - whole)).max() < 0.5 * np.abs(np.diff(whole)).max()
+
+
+def test_the_first_ten_milliseconds_are_as_quiet_as_they_should_be(
+    separator: Separator, true: Stems
+) -> None:
+    mixture = true["vocals"] + true["accompaniment"]
+    stems = separator(mixture, RATE)
+    start = slice(0, RATE // 100)
+    for stem in stems.values():
+        assert np.abs(stem[:, start]).max() <= 1.2 * np.abs(mixture[:, : RATE // 10]).max()
+
+
+@pytest.mark.parametrize("suffix", [".flac", ".mp3", ".m4a"])
+def test_command_line_keeps_length_rate_and_sum(tmp_path: Path, suffix: str) -> None:
+    song = tmp_path / f"04 絆ふぉーえばー{suffix}"
+    audio = load_audio(DEMO / "lithium.flac")[0][:, : 6 * RATE]
+    if suffix == ".m4a":
+        encode_aac(song, audio)
+    else:
+        save_audio(song, audio, RATE)
+    command = [sys.executable, "-m", "unbraid", "separate", str(song), "-o", str(tmp_path / "out")]
+    subprocess.run(command, check=True, capture_output=True)
+    mixture, rate = load_audio(song)
+    stems = [
+        soundfile.read(tmp_path / "out" / song.stem / f"{stem}.wav", always_2d=True)[0].T
+        for stem in ("vocals", "accompaniment")
+    ]
+    assert rate == RATE
+    step = 0 if suffix == ".flac" else 2**-15
+    np.testing.assert_allclose(stems[0] + stems[1], mixture, rtol=0, atol=step + 1e-7)
+
+
+def encode_aac(path: Path, audio: np.ndarray) -> None:
+    import av
+
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=RATE, layout="stereo")
+        frame = av.AudioFrame.from_ndarray(audio, "fltp", "stereo")
+        frame.sample_rate = RATE
+        for packet in (*stream.encode(frame), *stream.encode()):
+            container.mux(packet)
