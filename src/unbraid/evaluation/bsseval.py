@@ -26,9 +26,9 @@ METRICS = ("SDR", "ISR", "SIR", "SAR")
 
 _TAPS = 512
 _EPS = float(np.finfo(np.float64).eps)  # all that keeps museval's equations regular
-_BLOCK = 16384 - _TAPS + 1  # samples correlated at once: a block is a fast FFT
+_BLOCK = 4096 - _TAPS + 1  # samples correlated at once: a fast FFT, sums that stay in the cache
 _BATCH = 8  # blocks at a time
-_FRAMES = 4  # frames projected at a time
+_FRAMES = 2  # frames projected at a time
 
 
 def bsseval_v4(
@@ -131,15 +131,18 @@ def _correlate(references: Tensor, estimates: Tensor) -> Tensor:
     """
     size = _BLOCK + _TAPS - 1
     total = references.shape[-1]
-    spectrum = torch.zeros((), dtype=torch.complex128, device=references.device)
+    shape = (len(references), 2 * len(references), size // 2 + 1)
+    spectrum = torch.zeros(shape, dtype=torch.complex128, device=references.device)
     for start in range(0, total, _BATCH * _BLOCK):
         blocks = min(_BATCH, -(-(total - start) // _BLOCK))
         reach = slice(start, start + blocks * _BLOCK + _TAPS - 1)
         z = torch.cat([references[:, reach], estimates[:, reach]]).double()
         missing = blocks * _BLOCK + _TAPS - 1 - z.shape[-1]
         z = functional.pad(z, (0, missing)).unfold(-1, size, _BLOCK)  # (b, block, samples)
-        x = torch.fft.rfft(z[: len(references), :, :_BLOCK], size)
-        spectrum = spectrum + torch.einsum("akf,bkf->abf", x.conj(), torch.fft.rfft(z))
+        x = torch.fft.rfft(z[: len(references), :, :_BLOCK], size).conj().resolve_conj()
+        spectra = torch.fft.rfft(z)
+        for block in range(blocks):
+            spectrum.addcmul_(x[:, None, block], spectra[None, :, block])
     return torch.fft.irfft(spectrum, size)[..., :_TAPS]
 
 
@@ -163,13 +166,19 @@ def _solve(gram: Tensor, cross: Tensor, kept: list[int]) -> Tensor:
     """
     matrix = gram[kept][:, :, kept].flatten(2).flatten(0, 1)
     right = cross[kept].flatten(0, 1)
-    eye = torch.eye(len(matrix), dtype=matrix.dtype, device=matrix.device)
-    solution, singular = torch.linalg.solve_ex(matrix + _EPS * eye, right)
-    if singular:
-        solution = _least_squares(matrix, right)
     filters = torch.zeros_like(cross)
-    filters[kept] = solution.unflatten(0, (len(kept), _TAPS))
+    filters[kept] = _solution(matrix, right).unflatten(0, (len(kept), _TAPS))
     return filters.transpose(1, 2)
+
+
+def _solution(matrix: Tensor, right: Tensor) -> Tensor:
+    """Solution by the fastest method that the matrix is regular enough for."""
+    eye = torch.eye(len(matrix), dtype=matrix.dtype, device=matrix.device)
+    factor, indefinite = torch.linalg.cholesky_ex(matrix + _EPS * eye)
+    if not indefinite:
+        return torch.cholesky_solve(right, factor)
+    solution, singular = torch.linalg.solve_ex(matrix + _EPS * eye, right)
+    return _least_squares(matrix, right) if singular else solution
 
 
 def _least_squares(matrix: Tensor, right: Tensor) -> Tensor:
@@ -193,12 +202,16 @@ def _projection_ratios(
     Returns:
         dB, `[sources, frames]` each.
     """
-    target = torch.einsum("tjaf,jacf->tjcf", references, own)  # P_j
-    projection = torch.einsum("taf,ajcf->tjcf", references.flatten(1, 2), joint)  # P
+    target, projection = torch.zeros_like(references), torch.zeros_like(references)
+    for channel in range(own.shape[1]):
+        target.addcmul_(references[:, :, channel, None], own[:, channel])  # P_j
+    for number, filters in enumerate(joint):
+        projection.addcmul_(references.flatten(1, 2)[:, number, None, None], filters)  # P
+    signal, held, kept = (_energy(spectra) for spectra in (references, target, projection))
     return (
-        _decibel(references, target - references),
-        _decibel(target, projection - target),
-        _decibel(projection, estimates - projection),
+        _decibel(signal, _energy(references.sub_(target))),
+        _decibel(held, _energy(target.sub_(projection))),
+        _decibel(kept, _energy(projection.sub_(estimates))),
     )
 
 
@@ -218,7 +231,7 @@ def _spectra(frames: Tensor, size: int) -> Tensor:
 
 
 def _decibel(numerator: Tensor, denominator: Tensor) -> Tensor:
-    return 10 * torch.log10(_energy(numerator) / _energy(denominator)).T
+    return 10 * torch.log10(numerator / denominator).T
 
 
 def _energy(spectra: Tensor) -> Tensor:

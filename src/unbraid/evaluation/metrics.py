@@ -17,7 +17,6 @@ Audio = NDArray[np.floating] | Tensor
 SiSdrVariant = Literal["joint", "per-channel", "mono"]
 
 _BLOCK = 1 << 20  # samples in float64 at a time, so that memory does not grow with the track
-_SECONDS = 4  # frames in float64 at a time
 _USDR_FLOOR = 1e-7
 
 
@@ -125,15 +124,13 @@ def frame_sdr(reference: Audio, estimate: Audio, sample_rate: int) -> NDArray[np
     """
     reference, estimate = _pair(reference, estimate, dimensions=(2, 3))
     columns = []
-    seconds = (
-        in_seconds(audio, sample_rate).split(_SECONDS, -2) for audio in (reference, estimate)
-    )
-    for s, e in zip(*seconds, strict=True):  # ([sources,] channels, frames, samples)
+    seconds = (in_seconds(audio, sample_rate).unbind(-2) for audio in (reference, estimate))
+    for s, e in zip(*seconds, strict=True):  # ([sources,] channels, samples) of a second
+        silent = _cancels(s) or _cancels(e)
         s, e = s.double(), e.double()
-        silent = ((s.sum(-3) == 0).all(-1) | (e.sum(-3) == 0).all(-1)).reshape(-1, s.shape[-2])
         ratio = 10 * torch.log10(_energy(s) / _energy(s - e))
-        columns.append(torch.where(silent.any(0), math.nan, ratio))
-    return np.asarray(torch.cat(columns, -1).cpu())
+        columns.append(torch.full_like(ratio, math.nan) if silent else ratio)
+    return np.asarray(torch.stack(columns, -1).cpu())
 
 
 def in_seconds(audio: Tensor, sample_rate: int) -> Tensor:
@@ -193,7 +190,14 @@ def _mono(audio: Tensor) -> Tensor:
 
 
 def _energy(audio: Tensor) -> Tensor:
-    return audio.square().sum((-3, -1))
+    return torch.linalg.vector_norm(audio, dim=(-2, -1)).square()
+
+
+def _cancels(audio: Tensor) -> bool:
+    """Whether the channels of any source `[..., channels, samples]` sum to 0 throughout."""
+    if audio[..., : audio.shape[-1] // 64 + 1].double().sum(-2).ne(0).any(-1).all():
+        return False  # as nearly always: no need to look at all of it
+    return bool(audio.double().sum(-2).eq(0).all(-1).any())
 
 
 def _decibel(numerator: float, denominator: float) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import math
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,11 +31,13 @@ class TrackScores:
         name: of the track.
         frames: target -> metric ("SDR", "ISR", "SIR", "SAR") -> dB of every second, `[frames]`.
         whole: target -> metric ("SI-SDR", joint over channels, and "uSDR") -> dB of the track.
+        about: how the scores came about, as JSON; museval's readers ignore it, as `whole`.
     """
 
     name: str
     frames: Mapping[str, Mapping[str, NDArray[np.float64]]]
     whole: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    about: Mapping[str, Any] = field(default_factory=dict)
 
     def summary(self) -> dict[str, dict[str, float]]:
         """Target -> metric -> dB of the track: the median over its frames that are not NaN."""
@@ -99,7 +102,8 @@ def score_track(
 def write_scores(scores: TrackScores, path: str | Path) -> None:
     """Writes a track's scores as JSON that museval reads: 5 decimals, infinite values as NaN.
 
-    Whole-track scores stand beside museval's keys, under "whole".
+    What museval does not know stands beside its keys, under "whole" and "about". The file appears
+    whole or not at all.
 
     Args:
         scores: of one track.
@@ -114,7 +118,12 @@ def write_scores(scores: TrackScores, path: str | Path) -> None:
         for target, metrics in scores.whole.items()
     }
     document = {"targets": targets, "museval_version": _SCHEMA, "whole": whole}
-    Path(path).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    if scores.about:
+        document["about"] = scores.about
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    temporary.replace(path)
 
 
 def read_scores(path: str | Path) -> TrackScores:
@@ -140,10 +149,10 @@ def read_scores(path: str | Path) -> TrackScores:
             }
             for target in document["targets"]
         }
-        whole = document.get("whole", {})
+        whole, about = document.get("whole", {}), document.get("about", {})
     except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path}: not a museval score file ({error})") from error
-    return TrackScores(path.name.removesuffix(".gz").removesuffix(".json"), frames, whole)
+    return TrackScores(path.name.removesuffix(".gz").removesuffix(".json"), frames, whole, about)
 
 
 def read_folder(folder: str | Path) -> list[TrackScores]:

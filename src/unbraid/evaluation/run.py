@@ -1,0 +1,283 @@
+"""Systems on songs: checks all first, scores what is not scored yet, and goes on after an error.
+
+Below the output folder, `SYSTEM/test/TRACK.json` holds the scores and `SYSTEM/excerpts/TRACK/` a
+few seconds to listen to; `reference/` holds the true stems of those seconds.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unbraid.audio import load_audio, probe
+from unbraid.data.tracks import LOSSY, Track, as_stereo, find_tracks, load_track
+from unbraid.errors import DataError, UnbraidError
+from unbraid.evaluation.excerpts import loudest_seconds, save_excerpts
+from unbraid.evaluation.scores import TrackScores, read_scores, score_track, write_scores
+from unbraid.evaluation.systems import PAIR, Stems, System, stamp_of, sum_of
+
+REFERENCE = "reference"  # folder of the true stems' excerpts
+_VERSION = 1  # of the scoring: raised when the same audio would be scored otherwise
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a track under a system.
+
+    Attributes:
+        track: name of the track.
+        system: name of the system.
+        scores: None if it failed.
+        kept: the scores were there already.
+        elapsed: seconds that it took.
+        error: why it failed: one line, or the traceback of an error that is not the user's.
+    """
+
+    track: str
+    system: str
+    scores: TrackScores | None
+    kept: bool = False
+    elapsed: float = 0.0
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One track under the systems that have no valid scores of it; its stems are decoded once."""
+
+    track: Track
+    systems: tuple[System, ...]
+    out: Path
+    device: str
+
+
+def select_tracks(root: Path, names: Sequence[str] = ()) -> list[Track]:
+    """Songs below a folder, or those of them that are named.
+
+    Raises:
+        DataError: if there is no song, or none of a name.
+    """
+    if not root.is_dir():
+        raise DataError(f"{root}: no such folder")
+    tracks = find_tracks(root)
+    known = [track.name for track in tracks]
+    for name in names:
+        if name not in known:
+            raise DataError(f"{root}: no track {name!r}; there are: {', '.join(known)}")
+    return [track for track in tracks if not names or track.name in names]
+
+
+def evaluate(
+    tracks: Sequence[Track],
+    systems: Sequence[System],
+    out: Path,
+    jobs: int = 1,
+    device: str = "auto",
+    on_result: Callable[[Result], object] = lambda result: None,
+) -> dict[str, list[TrackScores]]:
+    """Scores of systems on tracks; those in `out` that are still valid are kept.
+
+    Scores are valid until the model, the oracle, the estimates' or the stems' files (size and time
+    of modification) or the rules of scoring change. A track that fails does not stop the rest.
+
+    Args:
+        tracks: from `find_tracks`.
+        systems: from `make_systems`.
+        out: folder of the scores.
+        jobs: number of processes, which share the processor's cores.
+        device: where BSS Eval computes.
+        on_result: gets each result as soon as it is there.
+
+    Returns:
+        System -> scores of the tracks that did not fail, sorted by name.
+
+    Raises:
+        DataError: before anything is computed, for tracks or estimates that cannot be scored.
+    """
+    check(tracks, systems)
+    scores: dict[str, list[TrackScores]] = {system.name: [] for system in systems}
+
+    def finish(result: Result) -> None:
+        if result.scores:
+            scores[result.system].append(result.scores)
+        on_result(result)
+
+    work = []
+    for track in tracks:
+        pending = []
+        for system in systems:
+            kept = _kept(track, system, out)
+            if kept:
+                finish(Result(track.name, system.name, kept, kept=True))
+            else:
+                pending.append(system)
+        if pending:
+            work.append(_Job(track, tuple(pending), out, _scoring_device(device)))
+    for result in _in_processes(work, jobs) if jobs > 1 else _one_by_one(work):
+        finish(result)
+    return {name: sorted(found, key=lambda one: one.name) for name, found in scores.items()}
+
+
+def check(tracks: Sequence[Track], systems: Sequence[System]) -> None:
+    """Reads the headers of all files.
+
+    Raises:
+        DataError: for tracks of one name, stems that do not belong together, or estimates that
+            are missing or of another rate, length or number of channels.
+    """
+    if REFERENCE in [system.name for system in systems]:
+        raise DataError(f"a system cannot be named {REFERENCE!r}: rename its file or folder")
+    problems: list[str] = []
+    names = [track.name for track in tracks]
+    problems += {f"two tracks are named {name!r}" for name in names if names.count(name) > 1}
+    for track in tracks:
+        try:
+            _check_stems(track)
+            for system in systems:
+                system.targets(track)
+        except (UnbraidError, OSError) as error:
+            problems.append(str(error))
+    if problems:
+        more = f" (and {len(problems) - 1} more tracks have problems)" if problems[1:] else ""
+        raise DataError(f"{problems[0]}{more}")
+
+
+def _check_stems(track: Track) -> None:
+    files = [path for target in PAIR for path in track.parts(target, ["vocals"])]
+    found = [probe(path) for path in files]
+    for what, values in {
+        "sample rate": {info.sample_rate for info in found},
+        "number of channels": {min(info.channels, 2) for info in found},
+    }.items():
+        if len(values) > 1:
+            raise DataError(f"{track.name}: stems differ in {what}: {sorted(values)}")
+
+
+def _kept(track: Track, system: System, out: Path) -> TrackScores | None:
+    try:
+        scores = read_scores(_file(track, system, out))
+    except DataError:
+        return None
+    return scores if scores.about.get("stamp") == _stamp(track, system) else None
+
+
+def _stamp(track: Track, system: System) -> dict[str, Any]:
+    stems = {stem: stamp_of(path) for stem, path in sorted(track.stems.items())}
+    return {"scoring": _VERSION, "stems": stems, **system.stamp(track)}
+
+
+def _file(track: Track, system: System, out: Path) -> Path:
+    return out / system.name / "test" / f"{track.name}.json"  # where museval looks for it
+
+
+def _one_by_one(work: Sequence[_Job]) -> Iterator[Result]:
+    for job in work:
+        yield from _score(job)
+
+
+def _in_processes(work: Sequence[_Job], jobs: int) -> Iterator[Result]:
+    import torch
+
+    context = multiprocessing.get_context("spawn")  # a fork of torch's threads can hang
+    threads = max(1, torch.get_num_threads() // jobs)
+    pool = ProcessPoolExecutor(
+        min(jobs, len(work) or 1), context, torch.set_num_threads, (threads,)
+    )
+    try:
+        futures = {pool.submit(_score_all, job): job for job in work}
+        for future in as_completed(futures):
+            try:
+                yield from future.result()
+            except BrokenProcessPool:
+                job = futures[future]
+                error = "a worker process died, perhaps for want of memory: try fewer jobs"
+                for system in job.systems:
+                    yield Result(job.track.name, system.name, None, error=error)
+    except BaseException:  # interrupted: score files appear whole or not at all
+        for process in multiprocessing.active_children():
+            process.terminate()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _score_all(job: _Job) -> list[Result]:
+    return list(_score(job))
+
+
+def _score(job: _Job) -> Iterator[Result]:
+    """Results of a track, one system after the other."""
+    try:
+        rate = probe(job.track.stems["vocals"]).sample_rate
+        stems = load_track(job.track, ["vocals"], "accompaniment", rate)
+        start = loudest_seconds(stems, rate)
+        folder = job.out / REFERENCE / "excerpts" / job.track.name
+        save_excerpts(folder, {"mixture": sum_of(stems), **stems}, start, rate)
+    except Exception as error:
+        for system in job.systems:
+            yield Result(job.track.name, system.name, None, error=_described(error))
+        return
+    for system in job.systems:
+        begun = time.perf_counter()
+        try:
+            estimates = system.estimate(job.track, stems, rate)
+            scores = _scores(job, system, stems, estimates, rate)
+            folder = job.out / system.name / "excerpts" / job.track.name
+            save_excerpts(folder, {target: estimates[target] for target in PAIR}, start, rate)
+            path = _file(job.track, system, job.out)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_scores(scores, path)
+            elapsed = time.perf_counter() - begun
+            yield Result(job.track.name, system.name, read_scores(path), elapsed=elapsed)
+        except Exception as error:
+            yield Result(job.track.name, system.name, None, error=_described(error))
+
+
+def _scores(job: _Job, system: System, stems: Stems, estimates: Stems, rate: int) -> TrackScores:
+    references = dict(stems)
+    for target in estimates.keys() - stems.keys():
+        audio = as_stereo(load_audio(job.track.stems[target])[0])
+        references[target] = audio[:, : stems["vocals"].shape[1]]
+    scores = score_track(job.track.name, references, estimates, rate, job.device)
+    lossy = any(path.suffix.lower() in LOSSY for path in job.track.stems.values())
+    notes = _notes(references, estimates, scores, lossy)
+    about = {"stamp": _stamp(job.track, system), "notes": notes}
+    return TrackScores(scores.name, scores.frames, scores.whole, about)
+
+
+def _notes(references: Stems, estimates: Stems, scores: TrackScores, lossy: bool) -> list[str]:
+    """Why scores are NaN, or what to think of them."""
+    notes = []
+    if lossy:
+        notes.append("the stems are lossy-coded: only SDR, SI-SDR and uSDR mean something")
+    for target, estimate in estimates.items():
+        if not references[target].any():
+            notes.append(f"{target}: the reference is silent, so no score exists")
+        elif not estimate.any():
+            notes.append(f"{target}: the estimate is silent, so only uSDR exists")
+    frames = np.isnan(scores.frames["vocals"]["SDR"])
+    if frames.any() and not frames.all():
+        notes.append(f"{frames.sum()} of {frames.size} seconds left out: a stem is silent there")
+    return notes
+
+
+def _scoring_device(device: str) -> str:
+    import torch
+
+    usable = torch.cuda.is_available() and device in ("auto", "cuda")
+    return "cuda" if usable else "cpu"  # MPS has no float64
+
+
+def _described(error: Exception) -> str:
+    if isinstance(error, (UnbraidError, OSError)):
+        return str(error)
+    return "".join(traceback.format_exception(error)).rstrip()
