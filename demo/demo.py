@@ -26,12 +26,12 @@ def main() -> None:
     vocals, _ = load_audio(HERE / "lithium-vocals.flac")
     true = {"vocals": vocals, "accompaniment": mixture - vocals}
     estimates = {
-        "mixture, untouched": dict.fromkeys(true, mixture),
+        "mixture": dict.fromkeys(true, mixture),
         "unbraid": {stem: load_audio(OUT / "lithium" / f"{stem}.wav")[0] for stem in true},
-        "ideal ratio mask": ideal_ratio_mask(true, power=1, n_fft=4096, hop=2048),
+        "ideal mask": ideal_ratio_mask(true, power=1, n_fft=4096, hop=2048),
     }
     table = Table("stem", "system", title="Scores against the true stems, in dB")
-    for column in ("SDR (median of seconds)", "SDR (whole song)", "SI-SDR"):
+    for column in ("SDR, median second", "SDR, whole", "SI-SDR"):
         table.add_column(column, justify="right")
     for stem, reference in true.items():
         for system, stems in estimates.items():

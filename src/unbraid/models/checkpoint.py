@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from unbraid.errors import ModelError
@@ -88,7 +88,7 @@ def save(
         "sha256": _sha256(weights),
     }
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    save_file(weights, temporary, metadata)
+    temporary.write_bytes(to_bytes(weights, metadata))
     temporary.replace(path)
     return read_info(path)
 

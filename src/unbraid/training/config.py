@@ -27,14 +27,15 @@ class OptimizerConfig:
         weight_decay: of AdamW.
         warmup: steps from zero to the highest learning rate.
         clip: largest norm of the gradient.
-        ema: decay of the moving average of weights, which is what is validated and kept.
+        ema: decay of the moving average of weights, which is what is validated and kept; its
+            window of 1 / (1 - ema) steps has to be short against the run, or it lags behind.
     """
 
     learning_rate: float = 1.5e-3
     weight_decay: float = 0.01
     warmup: int = 200
     clip: float = 1.0
-    ema: float = 0.999
+    ema: float = 0.99
 
 
 @dataclass
