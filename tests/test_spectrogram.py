@@ -19,10 +19,10 @@ def test_inverse_is_exact_for_every_length(n_fft: int, hop: int, samples: int) -
 
 
 def test_energy_is_kept() -> None:
-    audio = torch.randn(1, 44100)
+    audio = torch.nn.functional.pad(torch.randn(1, 40000), (2048, 2048))  # nothing to reflect
     spectrum = stft(audio, 2048, 1024)
     two_sided = 2 * spectrum.abs().square().sum() - spectrum[:, [0, -1]].abs().square().sum()
-    assert two_sided / 2048 == pytest.approx(audio.square().sum(), rel=0.02)
+    assert two_sided.item() / 2048 == pytest.approx(audio.square().sum().item(), rel=1e-4)
 
 
 def test_gradients_reach_the_audio() -> None:
