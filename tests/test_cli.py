@@ -13,8 +13,6 @@ import numpy as np
 import pytest
 
 from unbraid.audio import load_audio, probe, save_audio
-from unbraid.models import build
-from unbraid.models.checkpoint import save
 
 RATE = 44100
 
@@ -33,15 +31,6 @@ def make_song(path: Path, seconds: float = 0.5, channels: int = 2) -> Path:
 
 def files_in(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory) -> Path:
-    """A tiny network with random weights."""
-    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    network = build("bandsplit", features=4, hidden=4, blocks=1)
-    save(network, path, architecture="bandsplit", licence="CC0-1.0", data="nothing")
-    return path
 
 
 def test_help_names_every_command_and_imports_no_torch():

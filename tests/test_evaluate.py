@@ -46,15 +46,6 @@ def album(tmp_path) -> Path:
     return tmp_path / "album"
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory) -> Path:
-    """A tiny network with random weights."""
-    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    network = build("bandsplit", features=4, hidden=4, blocks=1)
-    save(network, path, architecture="bandsplit", licence="CC0-1.0", data="nothing")
-    return path
-
-
 def run(*arguments: object):
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 

@@ -1,5 +1,6 @@
 """What the package promises of its shipped weights, on the demo song: real music, in the repo."""
 
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -74,6 +75,16 @@ def test_the_first_ten_milliseconds_are_as_quiet_as_they_should_be(
     start = slice(0, RATE // 100)
     for stem in stems.values():
         assert np.abs(stem[:, start]).max() <= 1.2 * np.abs(mixture[:, : RATE // 10]).max()
+
+
+def test_nothing_is_downloaded(monkeypatch: pytest.MonkeyPatch, true: Stems) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("the network was used")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    stems = Separator.from_pretrained()(true["vocals"][:, :RATE], RATE)
+    assert stems["vocals"].any()
 
 
 @pytest.mark.parametrize("suffix", [".flac", ".mp3", ".m4a"])

@@ -1,4 +1,4 @@
-"""Arrays that users give, NumPy or torch, to float32 `[channels, samples]` and back."""
+"""Arrays in the shape that is needed: float32 `[channels, samples]`, stereo, of a length."""
 
 from __future__ import annotations
 
@@ -48,3 +48,14 @@ def like(audio: Array, stem: Block) -> Array:
     if isinstance(audio, Tensor):
         return cast(Array, torch.from_numpy(shaped).to(audio.device))
     return cast(Array, shaped)
+
+
+def as_stereo(audio: np.ndarray) -> np.ndarray:
+    """Front left and right `[2, samples]` of `[channels, samples]`; mono is doubled."""
+    return audio[:2] if audio.shape[0] > 1 else np.repeat(audio, 2, axis=0)
+
+
+def fitted(audio: np.ndarray, samples: int) -> np.ndarray:
+    """Cut or pad with silence to `[channels, samples]`, float32."""
+    padded = np.pad(audio[:, :samples], ((0, 0), (0, max(0, samples - audio.shape[1]))))
+    return np.ascontiguousarray(padded, dtype=np.float32)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unbraid.audio import AudioReader, probe
+from unbraid.replacing import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,15 +68,9 @@ def plot_files(mixture: Path, stems: Mapping[str, Path], path: Path) -> None:
     overviews = {"mixture": overview(mixture)}
     overviews.update((stem, overview(file)) for stem, file in stems.items())
     figure = draw(overviews, mixture.name)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Glyph .* missing from")
-            figure.savefig(temporary, format="png", dpi=120)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as temporary, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        figure.savefig(temporary, format="png", dpi=120)
 
 
 def overview(path: Path) -> Overview:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from unbraid.arrays import Array, checked, like
+from unbraid.arrays import Array, as_stereo, checked, like
 from unbraid.audio import AudioReader, AudioWriter, Resampler, quantize
 from unbraid.audio.info import Block
 from unbraid.errors import ConfigError, ModelError
@@ -274,7 +274,7 @@ def _keeping(mixture: Iterable[Block], kept: deque[Block]) -> Iterator[Block]:
     for block in mixture:
         if block.shape[1]:
             kept.append(block)
-            yield np.ascontiguousarray(block[:2] if len(block) > 1 else np.repeat(block, 2, 0))
+            yield np.ascontiguousarray(as_stereo(block))
 
 
 def _resampled(blocks: Iterable[Block], resampler: Resampler) -> Iterator[Block]:
@@ -311,7 +311,7 @@ def _warn_of_level(stem: str, writer: AudioWriter) -> None:
 
 
 def _multiplies_halves(device: torch.device) -> bool:
-    """Whether bfloat16 is faster: by 1.4 on such processors, and no song scores 0.02 dB less."""
+    """Whether the device multiplies bfloat16 natively, which is faster than float32."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     flags = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)

@@ -14,6 +14,8 @@ import pedalboard
 import scipy.fft
 import soxr
 
+from unbraid.arrays import fitted
+
 Rng = np.random.Generator
 
 
@@ -21,12 +23,6 @@ def varispeed(audio: np.ndarray, ratio: float, samples: int) -> np.ndarray:
     """Play `[2, >= samples * ratio]` `ratio` times as fast: pitch, formants and tempo move."""
     fast = soxr.resample(audio.T, 44100 * ratio, 44100, quality="MQ").T
     return fitted(fast, samples)
-
-
-def fitted(audio: np.ndarray, samples: int) -> np.ndarray:
-    """Cut or pad with silence to `[2, samples]`."""
-    padded = np.pad(audio[:, :samples], ((0, 0), (0, max(0, samples - audio.shape[1]))))
-    return np.ascontiguousarray(padded, dtype=np.float32)
 
 
 def pitch_shift(rng: Rng, audio: np.ndarray, rate: int, semitones: float) -> np.ndarray:

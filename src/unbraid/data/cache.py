@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 
 import numpy as np
 
+from unbraid.arrays import as_stereo
 from unbraid.audio import AudioReader, Resampler
-from unbraid.data.tracks import as_stereo
 from unbraid.errors import DataError
+from unbraid.replacing import replacing
 
 HEADROOM = 2.0  # lossy codecs overshoot full scale
 LEVEL_SECONDS = 0.25
@@ -59,11 +59,8 @@ def _decoded(path: Path, sample_rate: int, folder: Path) -> np.ndarray:
     key = f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns} {sample_rate}"
     cached = folder / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.npy"
     if not cached.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary = cached.with_suffix(f".{os.getpid()}.tmp")
-        with temporary.open("wb") as file:
+        with replacing(cached) as temporary, temporary.open("wb") as file:
             np.save(file, _decode(path, sample_rate))
-        temporary.replace(cached)
     audio: np.ndarray = np.load(cached, mmap_mode="r")
     return audio
 

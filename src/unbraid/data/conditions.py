@@ -12,6 +12,7 @@ import numpy as np
 import soundfile
 import soxr
 
+from unbraid.arrays import fitted
 from unbraid.errors import ConfigError
 
 Treatment = Callable[[np.ndarray, int], np.ndarray]
@@ -20,7 +21,8 @@ Treatment = Callable[[np.ndarray, int], np.ndarray]
 def _low_pass(cutoff: int) -> Treatment:
     def treat(audio: np.ndarray, rate: int) -> np.ndarray:
         narrow = soxr.resample(audio.T, rate, 2 * cutoff, quality="HQ")
-        return _as_long(soxr.resample(narrow, 2 * cutoff, rate, quality="HQ").T, audio)
+        wide = soxr.resample(narrow, 2 * cutoff, rate, quality="HQ").T
+        return fitted(wide, audio.shape[1])
 
     return treat
 
@@ -33,7 +35,7 @@ def _mp3(audio: np.ndarray, rate: int) -> np.ndarray:
     )
     file.seek(0)
     decoded = soundfile.read(file, dtype="float32", always_2d=True)[0].T
-    return _as_long(decoded * np.float32(peak), audio)
+    return fitted(decoded * np.float32(peak), audio.shape[1])
 
 
 def _width(factor: float) -> Treatment:
@@ -80,9 +82,3 @@ def treated(
     return treat(mixture, sample_rate), {
         name: treat(audio, sample_rate) for name, audio in stems.items()
     }
-
-
-def _as_long(audio: np.ndarray, like: np.ndarray) -> np.ndarray:
-    samples = like.shape[1]
-    padded = np.pad(audio[:, :samples], ((0, 0), (0, max(0, samples - audio.shape[1]))))
-    return np.ascontiguousarray(padded, dtype=np.float32)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from unbraid.arrays import as_stereo
 from unbraid.audio import load_audio
 from unbraid.errors import DataError
 
@@ -104,11 +105,6 @@ def load_track(
         stems[stem] = _sum_of_equals(track.name, parts, sample_rate)
     samples = _shortest(track.name, list(stems.values()), sample_rate)
     return {stem: audio[:, :samples] for stem, audio in stems.items()}
-
-
-def as_stereo(audio: np.ndarray) -> np.ndarray:
-    """Front left and right `[2, samples]` of `[channels, samples]`; mono is doubled."""
-    return audio[:2] if audio.shape[0] > 1 else np.repeat(audio, 2, axis=0)
 
 
 def _sum_of_equals(name: str, parts: list[np.ndarray], sample_rate: int) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from html import escape
 from importlib.metadata import version
@@ -27,6 +26,7 @@ from unbraid.evaluation.tables import (
     tables,
     targets_of,
 )
+from unbraid.replacing import replacing
 
 _TEMPLATE = Path(__file__).with_name("report.html")
 _CLIP = Template(
@@ -58,11 +58,9 @@ def write_report(folders: Sequence[Path], out: Path) -> list[Path]:
         "report.md": "\n".join(map(as_markdown, made)),
         "report.tex": "\n".join(map(as_latex, made)),
     }
-    out.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
-        temporary = out / f".{name}.{os.getpid()}.tmp"
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(out / name)
+        with replacing(out / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
     return [out / name for name in texts]
 
 

@@ -18,8 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from unbraid.arrays import as_stereo
 from unbraid.audio import load_audio, probe
-from unbraid.data.tracks import LOSSY, Track, as_stereo, find_tracks, load_track
+from unbraid.data.tracks import LOSSY, Track, find_tracks, load_track
 from unbraid.errors import DataError, UnbraidError
 from unbraid.evaluation.excerpts import loudest_seconds, save_excerpts
 from unbraid.evaluation.scores import TrackScores, read_scores, score_track, write_scores

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import math
-import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from unbraid.errors import DataError
 from unbraid.evaluation.bsseval import METRICS, bsseval_v4
 from unbraid.evaluation.metrics import Audio, si_sdr, usdr
+from unbraid.replacing import replacing
 
 _SCHEMA = "0.4.1"  # the museval whose files these are like
 _WHOLE: dict[str, Callable[[Audio, Audio], float]] = {"SI-SDR": si_sdr, "uSDR": usdr}
@@ -120,10 +120,8 @@ def write_scores(scores: TrackScores, path: str | Path) -> None:
     document = {"targets": targets, "museval_version": _SCHEMA, "whole": whole}
     if scores.about:
         document["about"] = scores.about
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    with replacing(Path(path)) as temporary:
+        temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 
 def read_scores(path: str | Path) -> TrackScores:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from unbraid.arrays import as_stereo, fitted
 from unbraid.audio import load_audio, probe
-from unbraid.data.tracks import LOSSLESS, LOSSY, Track, as_stereo
+from unbraid.data.tracks import LOSSLESS, LOSSY, Track
 from unbraid.errors import DataError
 from unbraid.evaluation.oracle import ideal_ratio_mask, multichannel_wiener
 
@@ -164,7 +165,7 @@ class Folder:
                 {stem: audio for stem, audio in estimates.items() if stem != "vocals"}
             )
         samples = stems["vocals"].shape[1]
-        return {stem: _fitted(audio, samples) for stem, audio in estimates.items()}
+        return {stem: fitted(as_stereo(audio), samples) for stem, audio in estimates.items()}
 
     def _files(self, track: Track) -> dict[str, Path]:
         folder = self.path / track.name
@@ -238,9 +239,3 @@ def stamp_of(path: Path) -> list[int]:
     """Size of a file in bytes and its time of modification in ns."""
     about = path.stat()
     return [about.st_size, about.st_mtime_ns]
-
-
-def _fitted(audio: np.ndarray, samples: int) -> np.ndarray:
-    """Stereo of so many samples: cut, or padded with zeros as museval does."""
-    audio = as_stereo(audio)[:, :samples]
-    return np.pad(audio, ((0, 0), (0, samples - audio.shape[1])))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 
 from unbraid.errors import ModelError
 from unbraid.models import build, find
+from unbraid.replacing import replacing
 
 FORMAT = "unbraid-1"
 
@@ -87,9 +87,8 @@ def save(
         "data": data,
         "sha256": _sha256(weights),
     }
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(to_bytes(weights, metadata))
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        temporary.write_bytes(to_bytes(weights, metadata))
     return read_info(path)
 
 

@@ -1,0 +1,17 @@
+"""What several test files need."""
+
+from pathlib import Path
+
+import pytest
+
+from unbraid.models import build
+from unbraid.models.checkpoint import save
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory) -> Path:
+    """A tiny network with random weights."""
+    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
+    network = build("bandsplit", features=4, hidden=4, blocks=1)
+    save(network, path, architecture="bandsplit", licence="CC0-1.0", data="nothing")
+    return path
