@@ -131,6 +131,11 @@ def set_width(rng: Rng, audio: np.ndarray, widest: float = 1.6) -> np.ndarray:
     return np.stack([mid + np.float32(width) * side, mid - np.float32(width) * side])
 
 
+def fold(audio: np.ndarray) -> np.ndarray:
+    """Fold to mono: the mean of both channels in both."""
+    return np.broadcast_to(audio.mean(0, dtype=np.float32), audio.shape)
+
+
 def code(rng: Rng, audio: np.ndarray, rate: int) -> np.ndarray:
     """Through an MP3 encoder and back, at a random quality."""
     return fitted(pedalboard.MP3Compressor(rng.uniform(2, 9))(audio, rate), audio.shape[1])

@@ -48,6 +48,7 @@ class AugmentConfig:
     music_width: float = 0.5
     low_pass_mixture: float = 0.5
     low_pass_stem: float = 0.25
+    mono_mixture: float = 0.12
     code_mixture: float = 0.08
     code_stem: float = 0.05
     bus: float = 0.4
@@ -212,6 +213,8 @@ class Mixtures(IterableDataset[dict[str, torch.Tensor]]):
             seed = int(rng.integers(1 << 31))
             for name in names:  # at the same quality
                 stems[name] = augment.code(np.random.default_rng(seed), stems[name], rate)
+        if rng.random() < options.mono_mixture:
+            stems.update({name: augment.fold(stems[name]) for name in names})
         mixture = np.sum([stems[name] for name in names], axis=0)
         peak = np.abs(mixture).max() + 1e-9
         gain = np.float32(10 ** (rng.uniform(*options.peak_decibels) / 20) / peak)

@@ -1,0 +1,28 @@
+"""Command line: parses, checks, calls; one file a command or a few that belong together."""
+
+from __future__ import annotations
+
+import signal
+import sys
+
+from unbraid.cli.app import app
+from unbraid.errors import UnbraidError
+
+# isort: split
+# each adds its commands, in the order of --help
+from unbraid.cli import separate, models, train, evaluate  # noqa: F401, I001
+
+
+def main() -> None:
+    """Runs the command line; what the user can mend ends in one line and exit code 1."""
+    for stream in (sys.stdout, sys.stderr):  # a name that the terminal cannot show is no error
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    for name in ("SIGTERM", "SIGHUP"):  # end as Ctrl-C does, without leaving files; nohup holds
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
+    try:
+        app()
+    except UnbraidError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)

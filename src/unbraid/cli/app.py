@@ -1,0 +1,52 @@
+"""The command line's root, and what its commands share."""
+
+from __future__ import annotations
+
+from enum import Enum
+from importlib.util import find_spec
+from typing import Annotated
+
+import typer
+
+from unbraid.errors import UnbraidError
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class Device(str, Enum):
+    """Where to compute; "auto" takes a GPU where there is one."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+    mps = "mps"
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        import unbraid
+
+        print(f"unbraid {unbraid.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Separates songs into vocals and accompaniment."""
+
+
+def require(extra: str, *packages: str) -> None:
+    """Says which extra to install if one of its packages is missing."""
+    for package in packages:
+        if find_spec(package) is None:
+            raise UnbraidError(f"{package} is missing: this needs pip install 'unbraid[{extra}]'")

@@ -1,0 +1,140 @@
+"""`unbraid separate` and `unbraid info`: songs in, stems or facts out."""
+
+from __future__ import annotations
+
+import sys
+from enum import Enum
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from unbraid.cli.app import Device, app, require
+from unbraid.errors import ConfigError, UnbraidError
+
+
+class Stem(str, Enum):  # typer turns enums into choices
+    """Stems to write."""
+
+    vocals = "vocals"
+    accompaniment = "accompaniment"
+    both = "both"
+
+
+class Format(str, Enum):
+    """File formats to write."""
+
+    wav = "wav"
+    flac = "flac"
+    mp3 = "mp3"
+    ogg = "ogg"
+
+
+class BitDepth(str, Enum):
+    """Bit depths to write; "auto" is the song's own."""
+
+    auto = "auto"
+    int16 = "16"
+    int24 = "24"
+    float32 = "32f"
+
+
+@app.command()
+def separate(
+    songs: Annotated[
+        list[Path],
+        typer.Argument(metavar="SONG...", help="Audio or video files, and folders of them."),
+    ],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", metavar="DIR", help="Folder for the stems.")
+    ] = Path("separated"),
+    model: Annotated[
+        str, typer.Option(metavar="NAME|PATH", help="A name from `unbraid models`, or a file.")
+    ] = "bandsplit",
+    stem: Annotated[Stem, typer.Option(help="Stems to write.")] = Stem.both,
+    format: Annotated[Format, typer.Option(help="File format of the stems.")] = Format.wav,
+    bit_depth: Annotated[
+        BitDepth, typer.Option(help="Bits per sample; auto: as the song.")
+    ] = BitDepth.auto,
+    name: Annotated[
+        str, typer.Option(metavar="TEMPLATE", help="Where in the folder a stem goes.")
+    ] = "{track}/{stem}.{ext}",
+    device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
+    jobs: Annotated[
+        int, typer.Option("-j", "--jobs", min=1, metavar="N", help="Songs separated at once.")
+    ] = 1,
+    skip_existing: Annotated[
+        bool, typer.Option("--skip-existing", help="Leave out songs whose stems are there.")
+    ] = False,
+    plot: Annotated[
+        bool, typer.Option("--plot", help="Also write a picture of mixture and stems.")
+    ] = False,
+) -> None:
+    """Separate songs into vocals and accompaniment.
+
+    Folders are searched to any depth and mirrored in the output folder.
+    """
+    if plot:
+        require("plot", "matplotlib")
+    from unbraid.batch import separate_songs
+    from unbraid.models import find
+    from unbraid.models.checkpoint import read_info
+    from unbraid.planning import Options, check_options, find_songs, plan
+    from unbraid.progress import Display
+
+    info = read_info(find(model))
+    stems = (*info.targets, info.residual)
+    if stem is not Stem.both:
+        if stem.value not in stems:
+            raise UnbraidError(f"model {model} has no stem {stem.value}; it has {', '.join(stems)}")
+        stems = (stem.value,)
+    options = Options(out, stems, name, format.value, bit_depth.value, plot, skip_existing)
+    try:
+        check_options(options)
+    except ConfigError as error:
+        raise typer.BadParameter(str(error)) from None
+    tasks, known = plan(find_songs(songs, out), options)
+
+    from unbraid.separator import Separator  # torch takes seconds: after the checks
+
+    with Display(len(tasks)) as display:
+        for result in known:
+            display.result(result)
+        results = separate_songs(
+            tasks,
+            options,
+            partial(Separator.from_pretrained, model, device=device.value),
+            jobs,
+            display.progress,
+            display.result,
+        )
+    if any(result.status == "failed" for result in known + results):
+        raise typer.Exit(1)
+
+
+@app.command()
+def info(songs: Annotated[list[Path], typer.Argument(metavar="SONG...", help="Files.")]) -> None:
+    """Show what a file holds: format, length, sample rate, channels, bit depth."""
+    from unbraid.audio import probe
+    from unbraid.planning import describe
+    from unbraid.progress import clock
+
+    failed = False
+    for song in songs:
+        try:
+            found = probe(song)
+        except (UnbraidError, OSError) as error:
+            print(f"error: {describe(error)}", file=sys.stderr)
+            failed = True
+            continue
+        length = "unknown" if found.duration is None else clock(found.duration)
+        samples = "" if found.samples is None else f" ({found.samples} samples)"
+        print(song)
+        print(f"  format       {found.format}, {found.codec}")
+        print(f"  length       {length}{samples}")
+        print(f"  sample rate  {found.sample_rate} Hz")
+        print(f"  channels     {found.channels}")
+        print(f"  bit depth    {found.bit_depth}")
+    if failed:
+        raise typer.Exit(1)
