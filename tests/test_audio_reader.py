@@ -322,6 +322,41 @@ def test_truncated(tmp_path, name):
     assert "damaged" in one_line_error(path)
 
 
+def overstating_ogg(path: Path, missing: int) -> np.ndarray:
+    """A Vorbis file that ends some samples before the length in its last page; what it holds."""
+    soundfile.write(path, tone(3 * RATE).T, RATE)
+    whole = load_audio(path)[0]
+    data = bytearray(path.read_bytes())
+    last = data.rindex(b"OggS")
+    position = int.from_bytes(data[last + 6 : last + 14], "little") + missing
+    data[last + 6 : last + 14] = position.to_bytes(8, "little")
+    data[last + 22 : last + 26] = bytes(4)
+    crc = 0
+    for byte in data[last:]:  # checksum of the page, RFC 3533
+        crc ^= byte << 24
+        for _ in range(8):
+            crc = ((crc << 1) ^ (0x04C11DB7 if crc & 0x80000000 else 0)) & 0xFFFFFFFF
+    data[last + 22 : last + 26] = crc.to_bytes(4, "little")
+    path.write_bytes(data)
+    assert soundfile.info(path).frames == 3 * RATE + missing
+    return whole
+
+
+@pytest.mark.parametrize("missing", [104, 5806])
+def test_vorbis_that_ends_a_little_early_is_read_to_its_end(tmp_path, missing):
+    path = tmp_path / "a.ogg"
+    whole = overstating_ogg(path, missing)
+    audio, _ = load_audio(path)
+    assert abs(audio.shape[1] - 3 * RATE) < 1024  # the last frame may be longer than it was said
+    np.testing.assert_array_equal(audio[:, : whole.shape[1]], whole[:, : audio.shape[1]])
+    np.testing.assert_array_equal(read_blocks(path, 1000), audio)
+
+
+def test_vorbis_that_ends_much_early_is_damaged(tmp_path):
+    overstating_ogg(tmp_path / "a.ogg", RATE)
+    assert "ends at 3.0" in one_line_error(tmp_path / "a.ogg")
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_not_a_number_is_located(tmp_path, value):
     audio = tone(20000)

@@ -27,6 +27,7 @@ _DEPTHS = {  # of libsndfile's subtypes; all others fit into 16 bits
     "DOUBLE": "32f",
 }
 _UNKNOWN_LENGTH = 2**62  # libsndfile's SF_COUNT_MAX is 2**63 - 1
+_AAC_FRAME = 1024  # samples; a frame needs the one before it, with which it overlaps
 
 
 class LibsndfileDecoder:
@@ -49,6 +50,9 @@ class LibsndfileDecoder:
         self.exact = (
             0 < file.frames < _UNKNOWN_LENGTH and file.format != "MP3" and file.subtype != "OPUS"
         )
+        self.seekable = file.seekable() and (
+            file.subtype.startswith("PCM_") or file.subtype in ("FLOAT", "DOUBLE")
+        )
 
     @classmethod
     def open(cls, path: Path) -> LibsndfileDecoder | None:
@@ -66,16 +70,23 @@ class LibsndfileDecoder:
             raise _damaged(self.info, self._file.tell()) from error
         return np.ascontiguousarray(block.T)
 
+    def seek(self, position: int) -> None:
+        """Go on at a sample."""
+        try:
+            self._file.seek(min(position, self._file.frames))
+        except soundfile.SoundFileError as error:
+            raise _damaged(self.info, position) from error
+
     def close(self) -> None:
         """Close the file."""
         self._file.close()
 
 
 class AvDecoder:
-    """Reads the first audio stream of whatever FFmpeg's libraries know, through PyAV."""
+    """Reads an audio stream of whatever FFmpeg's libraries know, through PyAV."""
 
-    def __init__(self, path: Path) -> None:
-        """Open the file and decode its first frame."""
+    def __init__(self, path: Path, stream: int = 0) -> None:
+        """Open the file and decode the first frame of its audio stream of that number."""
         import av
 
         self._path = path
@@ -87,13 +98,19 @@ class AvDecoder:
         try:
             if not self._container.streams.audio:
                 raise AudioError(f"{path}: holds no audio stream; choose a file with sound")
-            stream = self._container.streams.audio[0]
-            if stream.codec_context is None:
+            count = len(self._container.streams.audio)
+            if stream >= count:
+                raise AudioError(
+                    f"{path}: has no audio stream {stream}, as it holds {count};"
+                    " get a file with all its stems"
+                )
+            self._stream = self._container.streams.audio[stream]
+            if self._stream.codec_context is None:
                 raise AudioError(f"{path}: its codec is unknown here; convert it to wav or flac")
-            self._frames = self._decode(stream)
+            self._frames = self._decode(self._stream)
             self._decoded = 0  # samples
             self._pending: Block | None = None
-            self.info = self._describe(stream)
+            self.info = self._describe(self._stream)
         except BaseException:
             self._container.close()
             raise
@@ -102,6 +119,15 @@ class AvDecoder:
         """Take rate and channels from the first frame: headers of HE-AAC state half of each."""
         frame = next(self._frames, None)
         context = stream.codec_context
+        self._start = None if frame is None else frame.pts
+        self.seekable = (
+            frame is not None
+            and frame.pts is not None
+            and frame.samples == _AAC_FRAME
+            and frame.time_base == Fraction(1, frame.sample_rate)
+            and context.codec.name == "aac"
+            and self._container.format.name.startswith("mov")
+        )
         rate = context.sample_rate if frame is None else frame.sample_rate
         channels = context.channels if frame is None else frame.layout.nb_channels
         if not rate or not channels:
@@ -122,6 +148,7 @@ class AvDecoder:
             bit_depth=_av_depth(stream),
             format=self._container.format.name.split(",")[0],
             codec=context.codec.name,
+            streams=len(self._container.streams.audio),
             stated_duration=duration,
         )
 
@@ -191,6 +218,23 @@ class AvDecoder:
             )
         self._decoded += frame.samples
         return _to_float(frame)
+
+    def seek(self, position: int) -> None:
+        """Go on at a sample; only where `seekable`."""
+        start = self._start or 0
+        # A frame earlier than the one that is needed, also before the first: the encoder's delay.
+        self._container.seek(start + position - 2 * _AAC_FRAME, stream=self._stream)
+        self._frames = self._decode(self._stream)
+        self._pending = None
+        for frame in self._frames:
+            if frame.pts is None:
+                break
+            first = frame.pts - start
+            self._decoded = first + frame.samples
+            if self._decoded > position:
+                self._pending = _to_float(frame)[:, max(position - first, 0) :]
+                return
+        self._frames = iter(())
 
     def close(self) -> None:
         """Close the file."""

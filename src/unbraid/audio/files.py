@@ -17,12 +17,15 @@ from unbraid.errors import AudioError
 _BLOCK = 2**18  # samples
 
 
-def load_audio(path: str | os.PathLike[str], sample_rate: int | None = None) -> tuple[Block, int]:
+def load_audio(
+    path: str | os.PathLike[str], sample_rate: int | None = None, stream: int = 0
+) -> tuple[Block, int]:
     """Read a whole audio file.
 
     Args:
         path: the file.
         sample_rate: in Hz, to resample to; None keeps the file's.
+        stream: number among its audio streams, from 0.
 
     Returns:
         float32 `[channels, samples]`, and its sample rate in Hz.
@@ -30,7 +33,7 @@ def load_audio(path: str | os.PathLike[str], sample_rate: int | None = None) -> 
     Raises:
         AudioError: as `AudioReader` and `Resampler` do.
     """
-    with AudioReader(path) as reader:
+    with AudioReader(path, stream) as reader:
         rate = reader.info.sample_rate if sample_rate is None else sample_rate
         resampler = Resampler(reader.info.channels, reader.info.sample_rate, rate)
         blocks = []

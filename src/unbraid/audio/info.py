@@ -20,10 +20,12 @@ class AudioInfo:
         path: the file.
         sample_rate: in Hz.
         channels: their number.
-        samples: per channel, or None where the container does not say reliably.
+        samples: per channel, or None where the container does not say reliably; a lossy file may
+            end up to half a second earlier.
         bit_depth: "16", "24" or "32f", the smallest that holds the file's samples; lossy: "16".
         format: short name of the container, such as "wav" or "mov".
         codec: short name of the coding, such as "pcm_16" or "aac".
+        streams: number of audio streams in the file, of which this is one.
         stated_duration: in seconds, as the container says, right or wrong; None where it is silent.
     """
 
@@ -34,6 +36,7 @@ class AudioInfo:
     bit_depth: str
     format: str
     codec: str
+    streams: int = 1
     stated_duration: float | None = None
 
     @property

@@ -12,22 +12,30 @@ from unbraid.audio.decoders import AvDecoder, LibsndfileDecoder
 from unbraid.audio.info import AudioInfo, Block
 from unbraid.errors import AudioError
 
+_MISSING = 0.5  # seconds that a file may lack of its stated length: some Vorbis encoders overstate
+
 
 class AudioReader:
-    """Reads any audio file, or the first audio stream of a video, in constant memory.
+    """Reads any audio file, or an audio stream of a video, in constant memory.
 
     Args:
         path: the file; what it holds decides how it is read, not its suffix.
+        stream: number among its audio streams, from 0, such as that of a stem in a `.stem.mp4`.
+
+    Attributes:
+        info: what the file says of itself.
+        seekable: whether `seek` can find a sample: in uncompressed files, FLAC, and AAC in MP4.
 
     Raises:
-        AudioError: the file is missing, a folder, empty, not audio, or without an audio stream.
+        AudioError: the file is missing, a folder, empty, not audio, or without that audio stream.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], stream: int = 0) -> None:
         """Open the file."""
         self._path = Path(path)
         _check_file(self._path)
-        self._decoder = _open(self._path)
+        self._decoder = AvDecoder(self._path, stream) if stream else _open(self._path)
+        self.seekable: bool = self._decoder.seekable
         self.info: AudioInfo = self._decoder.info
         self._position = 0  # samples read so far
 
@@ -38,7 +46,8 @@ class AudioReader:
             samples: most samples per channel to read, at least 1.
 
         Returns:
-            float32 `[channels, n]`, where n is `samples` until the end, then less; 0 after the end.
+            float32 `[channels, n]`, where n is `samples` until the end, then less; 0 after the end,
+            which may come up to half a second before `info.samples`.
 
         Raises:
             AudioError: the file is damaged or cut off, or holds NaN or infinity.
@@ -46,15 +55,32 @@ class AudioReader:
         block = self._decoder.read(samples)
         length = block.shape[1]
         expected = self.info.samples
-        if expected is not None and length < min(samples, expected - self._position):
-            rate = self.info.sample_rate
+        rate, end = self.info.sample_rate, self._position + length
+        ended = expected is not None and length < min(samples, expected - self._position)
+        if expected and ended and (end == 0 or expected - end >= _MISSING * rate):
             raise AudioError(
-                f"{self._path}: ends at {(self._position + length) / rate:.3f} s of"
+                f"{self._path}: ends at {end / rate:.3f} s of"
                 f" {expected / rate:.3f} s; the file is damaged or cut off, get a whole copy"
             )
         self._check_finite(block)
         self._position += length
         return block
+
+    def seek(self, position: int) -> None:
+        """Let the next block begin at a sample, as if all before it had been read.
+
+        Args:
+            position: in samples from the start; after the end nothing follows.
+
+        Raises:
+            AudioError: the file is not `seekable`, or damaged.
+        """
+        if not self.seekable or position < 0:
+            raise AudioError(
+                f"{self._path}: cannot be read from sample {position}; read it from its start"
+            )
+        self._decoder.seek(position)
+        self._position = position
 
     def _check_finite(self, block: Block) -> None:
         finite = np.isfinite(block)
@@ -78,16 +104,17 @@ class AudioReader:
         self._decoder.close()
 
 
-def probe(path: str | os.PathLike[str]) -> AudioInfo:
+def probe(path: str | os.PathLike[str], stream: int = 0) -> AudioInfo:
     """Say what a file holds without reading it through.
 
     Args:
         path: the file.
+        stream: number among its audio streams, from 0.
 
     Raises:
         AudioError: as `AudioReader` does.
     """
-    with AudioReader(path) as reader:
+    with AudioReader(path, stream) as reader:
         return reader.info
 
 

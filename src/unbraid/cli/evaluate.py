@@ -1,4 +1,4 @@
-"""`unbraid evaluate` and `unbraid report`: scores, and how they look."""
+"""`unbraid evaluate`: scores of models."""
 
 from __future__ import annotations
 
@@ -15,6 +15,10 @@ def evaluate(
     data: Annotated[
         Path, typer.Option(metavar="ROOT", help="A song's folder of stems, or a folder of songs.")
     ],
+    split: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Only its train, valid or test; else all below ROOT."),
+    ] = None,
     model: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME|PATH", help="A model, mixture, irm1, irm2 or mwf; repeatable."),
@@ -48,7 +52,7 @@ def evaluate(
     from unbraid.evaluation.run import evaluate, select_tracks
     from unbraid.evaluation.systems import make_systems
 
-    songs = select_tracks(data, tracks or [])
+    songs = select_tracks(data, tracks or [], split)
     names = model or ([] if estimates else ["bandsplit"])
     systems = make_systems(names, estimates or [], device.value)
     beside = put_beside(published or [], [song.name for song in songs], out)
@@ -57,21 +61,3 @@ def evaluate(
     print_tables({**scores, **beside})
     if lines.failed:
         raise typer.Exit(1)
-
-
-@app.command()
-def report(
-    folders: Annotated[
-        list[Path], typer.Argument(metavar="DIR...", help="Folders of `unbraid evaluate`.")
-    ],
-    out: Annotated[
-        Path | None,
-        typer.Option("-o", "--out", metavar="DIR", help="Where to write; the first DIR if left."),
-    ] = None,
-) -> None:
-    """Show scores on one page: report.html to look at and listen to, report.md, report.tex."""
-    require("eval", "scipy", "PIL")
-    from unbraid.evaluation.report import write_report
-
-    for path in write_report(folders, out or folders[0]):
-        print(path)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,95 +11,12 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from unbraid.data import augment
 from unbraid.data.augment import Rng
-from unbraid.data.cache import Recording
+from unbraid.data.config import DataConfig
+from unbraid.data.sampling import song_pool, stem_pools
 from unbraid.data.tracks import audio_files, find_tracks
-from unbraid.errors import DataError
 
 VOICE = "vocals"  # the stem that gets a singer's effects; all others are instruments
-
-
-@dataclass
-class Source:
-    """A folder to draw from.
-
-    Attributes:
-        path: folder of audio files, or of songs.
-        share: how often, relative to the other sources; every file in it is equally likely.
-    """
-
-    path: str = "???"
-    share: float = 1.0
-
-
-@dataclass
-class AugmentConfig:
-    """Probabilities, per drawn stem or mixture, and strengths of each change."""
-
-    varispeed: float = 0.6
-    semitones: float = 3.0
-    pitch_shift: float = 0.02
-    equalise: float = 0.5
-    equalise_decibels: float = 6.0
-    effects: float = 0.7
-    widen: float = 0.4
-    second_voice: float = 0.2
-    second_music: float = 0.25
-    music_width: float = 0.5
-    low_pass_mixture: float = 0.5
-    low_pass_stem: float = 0.25
-    mono_mixture: float = 0.12
-    code_mixture: float = 0.08
-    code_stem: float = 0.05
-    bus: float = 0.4
-    noise: float = 0.4
-    silent: float = 0.08
-    balance_decibels: float = -3.0
-    balance_spread: float = 5.0
-    peak_decibels: tuple[float, float] = (-18.0, 0.0)
-
-
-@dataclass
-class DataConfig:
-    """Where the music comes from.
-
-    Attributes:
-        stems: for each stem the named sources of single recordings of it.
-        songs: named sources of folders of songs, whose stems are shuffled among the others.
-        valid: folder of songs to validate on; none of them may be among the sources.
-        instrumentals: folders without vocals, left out of training, to measure leakage on.
-        cache: folder for decoded audio.
-        seconds: length of a training segment.
-        batch_size: segments in a step.
-        workers: processes that mix.
-    """
-
-    stems: dict[str, dict[str, Source]] = field(default_factory=dict)
-    songs: dict[str, Source] = field(default_factory=dict)
-    valid: str = "???"
-    instrumentals: list[str] = field(default_factory=list)
-    cache: str = ".cache"
-    seconds: float = 4.0
-    batch_size: int = 6
-    workers: int = 1
-    augment: AugmentConfig = field(default_factory=AugmentConfig)
-
-
-class Pool:
-    """Recordings of one stem, drawn source by source, file by file, where something sounds."""
-
-    def __init__(self, sources: Sequence[tuple[float, list[Recording]]]) -> None:
-        shares = np.array([share for share, _ in sources], float)
-        self._shares = shares / shares.sum()
-        self._recordings = [recordings for _, recordings in sources]
-
-    def draw(self, rng: Rng, samples: int) -> np.ndarray:
-        """A random segment `[2, samples]` that is active somewhere."""
-        source = self._recordings[rng.choice(len(self._shares), p=self._shares)]
-        recording = source[rng.integers(len(source))]
-        start = int(rng.choice(recording.active)) - int(rng.uniform(0, 0.8) * samples)
-        if recording.samples >= samples:
-            start = int(np.clip(start, 0, recording.samples - samples))
-        return recording.read(start, samples)
+Stems = dict[str, np.ndarray]  # `[2, samples]` each
 
 
 class Mixtures(IterableDataset[dict[str, torch.Tensor]]):
@@ -115,7 +31,8 @@ class Mixtures(IterableDataset[dict[str, torch.Tensor]]):
         leave_out: files that must not be drawn.
 
     Raises:
-        DataError: if a stem has no source, or a source no audio.
+        DataError: if a stem has no source, a source no audio, or a song's stems do not match.
+        AudioError: if a file is damaged.
     """
 
     def __init__(
@@ -130,10 +47,11 @@ class Mixtures(IterableDataset[dict[str, torch.Tensor]]):
         self.config, self.sample_rate, self.seed = config, sample_rate, list(seed)
         self.targets, self.residual = tuple(targets), residual
         self.samples = int(config.seconds * sample_rate)
-        self.pools = {
-            stem: _pool(config, stem, self.targets, sample_rate, leave_out)
-            for stem in (*targets, residual)
-        }
+        arguments = (config, self.targets, residual, sample_rate, leave_out)
+        if config.shuffle:
+            self.pools, self._draw = stem_pools(*arguments), self._shuffled
+        else:
+            self.songs, self._draw = song_pool(*arguments), self._from_one_song
 
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
         worker = get_worker_info()
@@ -143,24 +61,74 @@ class Mixtures(IterableDataset[dict[str, torch.Tensor]]):
 
     def draw(self, rng: Rng) -> dict[str, torch.Tensor]:
         """One random mixture with its targets."""
-        options = self.config.augment
-        stems = {stem: self._stem(rng, stem) for stem in self.pools}
-        if rng.random() < options.silent:
-            quiet = str(rng.choice(list(stems)))
-            stems[quiet] = np.zeros_like(stems[quiet])
-        self._balance(rng, stems)
+        stems = self._draw(rng)
         self._as_a_record(rng, stems)
         audio = torch.from_numpy(np.stack([stems[name] for name in (*self.targets, self.residual)]))
         return {"mixture": audio.sum(0), "targets": audio[:-1]}
 
-    def _stem(self, rng: Rng, stem: str) -> np.ndarray:
-        options, rate, voice = self.config.augment, self.sample_rate, stem == VOICE
-        audio = self._take(rng, stem)
+    def _shuffled(self, rng: Rng) -> Stems:
+        """Stems of different recordings, at a random balance."""
+        options = self.config.augment
+        stems = {stem: self._treated(rng, stem, self._layered(rng, stem)) for stem in self.pools}
+        if rng.random() < options.silent:
+            quiet = str(rng.choice(list(stems)))
+            stems[quiet] = np.zeros_like(stems[quiet])
+        reference = _loudness(stems[self.residual], self.sample_rate) or 0.1
+        for name in self.targets:
+            decibels = rng.normal(options.balance_decibels, options.balance_spread)
+            loudness = _loudness(stems[name], self.sample_rate)
+            if loudness:
+                stems[name] = stems[name] * _gain(decibels) * np.float32(reference / loudness)
+        return stems
+
+    def _layered(self, rng: Rng, stem: str) -> np.ndarray:
+        """A recording of a stem, at times with another one of it."""
+        options, pool, voice = self.config.augment, self.pools[stem], stem == VOICE
+
+        def take() -> np.ndarray:
+            return self._retuned(rng, lambda samples: {stem: pool.draw(rng, samples)})[stem]
+
+        audio = take()
         if rng.random() < (options.second_voice if voice else options.second_music):
-            second = self._take(rng, stem) * np.float32(rng.uniform(0.2, 1))
+            second = take() * np.float32(rng.uniform(0.2, 1))
             if voice:  # a harmony singer, off the centre
-                second = augment.widen(rng, second, rate)
+                second = augment.widen(rng, second, self.sample_rate)
             audio = audio + second
+        return audio
+
+    def _from_one_song(self, rng: Rng) -> Stems:
+        """Stems that belong together, near the song's own balance."""
+        options = self.config.augment
+        silent = rng.random() < options.silent
+        stems = self._retuned(rng, lambda samples: self.songs.draw(rng, samples, silent))
+        stems = {stem: self._treated(rng, stem, audio) for stem, audio in stems.items()}
+        for name in self.targets:
+            stems[name] = stems[name] * _gain(rng.normal(0, options.balance_spread))
+        return stems
+
+    def _retuned(self, rng: Rng, draw: Callable[[int], Stems]) -> Stems:
+        """A segment that is drawn at the length that all its stems need to be retuned alike."""
+        options = self.config.augment
+        if rng.random() < options.varispeed:
+            ratio = 2 ** (rng.uniform(-options.semitones, options.semitones) / 12)
+            stems = draw(int(self.samples * ratio) + 16)
+            return {
+                stem: augment.varispeed(audio, ratio, self.samples) for stem, audio in stems.items()
+            }
+        stems = draw(self.samples)
+        if rng.random() < options.pitch_shift / (1 - options.varispeed):
+            stems = _alike(
+                rng,
+                stems,
+                lambda same, audio: augment.pitch_shift(
+                    same, audio, self.sample_rate, options.semitones
+                ),
+            )
+        return stems
+
+    def _treated(self, rng: Rng, stem: str, audio: np.ndarray) -> np.ndarray:
+        """A stem as another desk, codec or microphone might have left it."""
+        options, rate, voice = self.config.augment, self.sample_rate, stem == VOICE
         if rng.random() < options.equalise:
             audio = augment.equalise(rng, audio, rate, options.equalise_decibels)
         if voice and rng.random() < options.effects:
@@ -173,33 +141,11 @@ class Mixtures(IterableDataset[dict[str, torch.Tensor]]):
             audio = augment.low_pass([audio], *_cutoff(rng), rate)[0]
         if rng.random() < options.code_stem:
             audio = augment.code(rng, audio, rate)
-        if rng.random() < 0.5:
+        if rng.random() < options.swap_channels:
             audio = audio[::-1]
-        return -audio if rng.random() < 0.5 else audio
+        return -audio if rng.random() < options.invert else audio
 
-    def _take(self, rng: Rng, stem: str) -> np.ndarray:
-        options = self.config.augment
-        if rng.random() < options.varispeed:
-            ratio = 2 ** (rng.uniform(-options.semitones, options.semitones) / 12)
-            audio = self.pools[stem].draw(rng, int(self.samples * ratio) + 16)
-            return augment.varispeed(audio, ratio, self.samples)
-        audio = self.pools[stem].draw(rng, self.samples)
-        if rng.random() < options.pitch_shift / (1 - options.varispeed):
-            return augment.pitch_shift(rng, audio, self.sample_rate, options.semitones)
-        return audio
-
-    def _balance(self, rng: Rng, stems: dict[str, np.ndarray]) -> None:
-        """Set each target's loudness relative to the residual's."""
-        options = self.config.augment
-        reference = _loudness(stems[self.residual], self.sample_rate) or 0.1
-        for name in self.targets:
-            decibels = rng.normal(options.balance_decibels, options.balance_spread)
-            loudness = _loudness(stems[name], self.sample_rate)
-            if loudness:
-                gain = reference / loudness * 10 ** (decibels / 20)
-                stems[name] = stems[name] * np.float32(gain)
-
-    def _as_a_record(self, rng: Rng, stems: dict[str, np.ndarray]) -> None:
+    def _as_a_record(self, rng: Rng, stems: Stems) -> None:
         """Treat all stems alike, as mastering, coding and playing do to the mixture."""
         options, rate, names = self.config.augment, self.sample_rate, list(stems)
         mixture = np.sum(list(stems.values()), axis=0)
@@ -210,14 +156,12 @@ class Mixtures(IterableDataset[dict[str, torch.Tensor]]):
             filtered = augment.low_pass([stems[name] for name in names], *_cutoff(rng), rate)
             stems.update(zip(names, filtered, strict=True))
         if rng.random() < options.code_mixture:
-            seed = int(rng.integers(1 << 31))
-            for name in names:  # at the same quality
-                stems[name] = augment.code(np.random.default_rng(seed), stems[name], rate)
+            stems.update(_alike(rng, stems, lambda same, audio: augment.code(same, audio, rate)))
         if rng.random() < options.mono_mixture:
             stems.update({name: augment.fold(stems[name]) for name in names})
         mixture = np.sum([stems[name] for name in names], axis=0)
         peak = np.abs(mixture).max() + 1e-9
-        gain = np.float32(10 ** (rng.uniform(*options.peak_decibels) / 20) / peak)
+        gain = _gain(rng.uniform(*options.peak_decibels)) / np.float32(peak)
         stems.update({name: stems[name] * gain for name in names})
         if rng.random() < options.noise:
             hiss = augment.noise(rng, self.samples, rng.uniform(-90, -55))
@@ -226,38 +170,25 @@ class Mixtures(IterableDataset[dict[str, torch.Tensor]]):
 
 def held_out(config: DataConfig) -> frozenset[Path]:
     """Files of the validation songs and instrumentals, resolved."""
-    folders = [config.valid, *config.instrumentals]
-    return frozenset(file.resolve() for folder in folders for file in audio_files(Path(folder)))
+    valid = Path(config.valid)
+    if config.valid_split is None:
+        files = set(audio_files(valid))
+    else:
+        tracks = find_tracks(valid, config.valid_split)
+        files = {file for track in tracks for file in track.files}
+    for folder in config.instrumentals:
+        files.update(audio_files(Path(folder)))
+    return frozenset(file.resolve() for file in files)
 
 
-def _pool(
-    config: DataConfig,
-    stem: str,
-    targets: tuple[str, ...],
-    sample_rate: int,
-    leave_out: frozenset[Path],
-) -> Pool:
-    sources: list[tuple[float, list[tuple[Path, ...]]]] = [
-        (source.share, [(path,) for path in audio_files(Path(source.path))])
-        for source in config.stems.get(stem, {}).values()
-    ]
-    sources += [
-        (source.share, [track.parts(stem, targets) for track in find_tracks(Path(source.path))])
-        for source in config.songs.values()
-    ]
-    cache = Path(config.cache)
-    pools = []
-    for share, recordings in sources:
-        allowed = [files for files in recordings if leave_out.isdisjoint(_resolved(files))]
-        if allowed:
-            pools.append((share, [Recording(files, sample_rate, cache) for files in allowed]))
-    if not pools:
-        raise DataError(f"no training audio for the stem {stem!r}; name a source in data.stems")
-    return Pool(pools)
+def _alike(rng: Rng, stems: Stems, change: Callable[[Rng, np.ndarray], np.ndarray]) -> Stems:
+    """The same random change of each stem."""
+    seed = int(rng.integers(1 << 31))
+    return {stem: change(np.random.default_rng(seed), audio) for stem, audio in stems.items()}
 
 
-def _resolved(files: tuple[Path, ...]) -> list[Path]:
-    return [file.resolve() for file in files]
+def _gain(decibels: float) -> np.float32:
+    return np.float32(10 ** (decibels / 20))
 
 
 def _cutoff(rng: Rng) -> tuple[float, float]:

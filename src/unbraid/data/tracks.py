@@ -1,4 +1,4 @@
-"""Songs whose stems are known: one folder a song, one file a stem."""
+"""Songs whose stems are known: MUSDB18, MUSDB18-HQ, or any folder a song and file a stem."""
 
 from __future__ import annotations
 
@@ -9,11 +9,42 @@ from pathlib import Path
 import numpy as np
 
 from unbraid.arrays import as_stereo
-from unbraid.audio import load_audio
+from unbraid.audio import AudioInfo, AudioReader, load_audio
+from unbraid.data.splits import check_split, split_of
 from unbraid.errors import DataError
 
 LOSSLESS = (".wav", ".flac", ".aif", ".aiff")
 LOSSY = (".ogg", ".opus", ".mp3", ".m4a", ".mp4", ".aac", ".wma", ".webm")
+STEM_FILE = ".stem.mp4"  # of MUSDB18: all stems of a song as streams of one file
+STREAMS = {"drums": 1, "bass": 2, "other": 3, "vocals": 4}  # in it; stream 0 is the mixture
+MIXTURE = "mixture"
+TOLERANCE = 0.1  # seconds by which stems of a song may differ in length
+
+
+@dataclass(frozen=True)
+class StemSource:
+    """Where the audio of a stem is: a file, or one of the audio streams of a file."""
+
+    path: Path
+    stream: int = 0
+
+    def open(self) -> AudioReader:
+        """A reader at the stem's start."""
+        return AudioReader(self.path, self.stream)
+
+    def probe(self) -> AudioInfo:
+        """What the file says of the stem."""
+        with self.open() as reader:
+            return reader.info
+
+    def load(self, sample_rate: int | None = None) -> np.ndarray:
+        """The whole stem as stereo `[2, samples]`, resampled to a rate in Hz if one is given."""
+        return as_stereo(load_audio(self.path, sample_rate, self.stream)[0])
+
+    @property
+    def lossy(self) -> bool:
+        """Whether the file's suffix is that of a lossy format."""
+        return self.path.suffix.lower() in LOSSY
 
 
 @dataclass(frozen=True)
@@ -21,28 +52,37 @@ class Track:
     """A song on disk.
 
     Attributes:
-        name: the folder's name.
-        stems: file of each stem, by the stem's name; the mixture is their sum.
+        name: of the folder, or of the `.stem.mp4`.
+        stems: where each stem is, by the stem's name; the mixture is their sum.
+        mixture: the mixture's own file or stream, to check the stems against.
+        split: `train`, `valid` or `test`, where the data set has splits.
     """
 
     name: str
-    stems: dict[str, Path]
+    stems: dict[str, StemSource]
+    mixture: StemSource | None = None
+    split: str | None = None
 
-    def parts(self, stem: str, targets: Sequence[str]) -> tuple[Path, ...]:
-        """Files whose sum is `stem`: the file of that name, or all files of no target.
+    def parts(self, stem: str, targets: Sequence[str]) -> tuple[StemSource, ...]:
+        """Sources whose sum is `stem`: the one of that name, or all of no target.
 
         Raises:
             DataError: if the track has neither.
         """
         if stem in self.stems:
             return (self.stems[stem],)
-        rest = tuple(path for name, path in self.stems.items() if name not in targets)
+        rest = tuple(source for name, source in self.stems.items() if name not in targets)
         if stem in targets or not rest:
             raise DataError(
                 f"{self.name}: no file for the stem {stem!r} among {sorted(self.stems)}; "
                 f"name the files after their stems, such as {stem}.wav"
             )
         return rest
+
+    @property
+    def files(self) -> frozenset[Path]:
+        """Files of the stems, resolved."""
+        return frozenset(source.path.resolve() for source in self.stems.values())
 
 
 def audio_files(folder: Path) -> list[Path]:
@@ -53,33 +93,99 @@ def audio_files(folder: Path) -> list[Path]:
     """
     if folder.is_file():
         return [folder]
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in LOSSLESS + LOSSY)
+    files = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in LOSSLESS + LOSSY and not path.name.startswith(".")
+    )
     if not files:
         raise DataError(f"{folder}: no audio files below this folder; check the path")
     return files
 
 
-def find_tracks(root: Path) -> list[Track]:
-    """Songs below a folder: every folder that holds two or more stem files, sorted by name.
+def find_tracks(root: Path, split: str | None = None) -> list[Track]:
+    """Songs below a folder: every `.stem.mp4`, and every folder that holds two or more stem files.
 
-    A file named `mixture` is not a stem; the mixture is always the sum of the stems.
+    A file named `mixture` is not a stem, although a folder that holds it and one stem is a song, if
+    one that lacks something; the mixture is always the sum of the stems.
+
+    Args:
+        root: the data set.
+        split: `train`, `valid` or `test`, for the songs below the sub-folder of that name alone;
+            MUSDB18's 14 validation songs, which lie below `train`, are in `valid` instead.
+
+    Returns:
+        The songs, sorted by path.
 
     Raises:
-        DataError: if there are none.
+        DataError: if there are none, or none of the split.
     """
-    folders: dict[Path, dict[str, Path]] = {}
+    if split is not None:
+        check_split(split)
+    folders: dict[Path, dict[str, StemSource]] = {}
     for path in audio_files(root):
-        if path.stem != "mixture":
-            folders.setdefault(path.parent, {})[path.stem] = path
-    tracks = [
-        Track(folder.name, stems) for folder, stems in sorted(folders.items()) if len(stems) > 1
-    ]
+        if path.name.lower().endswith(STEM_FILE):
+            streams = {MIXTURE: 0, **STREAMS}
+            folders[path] = {stem: StemSource(path, stream) for stem, stream in streams.items()}
+        else:
+            folders.setdefault(path.parent, {})[path.stem] = StemSource(path)
+    found = [_track(root, place, stems) for place, stems in sorted(folders.items())]
+    tracks = [track for track in found if len(track.stems) + (track.mixture is not None) > 1]
     if not tracks:
         raise DataError(
             f"{root}: no folder here holds two stems; a song is a folder with files such as "
-            "vocals.wav and accompaniment.wav"
+            "vocals.wav and accompaniment.wav, or a .stem.mp4"
         )
-    return tracks
+    if split is None:
+        return tracks
+    chosen = [track for track in tracks if track.split == split]
+    if not chosen:
+        there = sorted({track.split for track in tracks if track.split})
+        raise DataError(
+            f"{root}: no songs in the split {split!r}; splits are sub-folders, and here are: "
+            f"{', '.join(there) or 'none'}"
+        )
+    return chosen
+
+
+def _track(root: Path, place: Path, stems: dict[str, StemSource]) -> Track:
+    lone = place.name.lower().endswith(STEM_FILE)
+    name = place.name[: -len(STEM_FILE)] if lone else place.name
+    inside = place.relative_to(root).parts[:-1] if place != root else ()
+    others = {stem: source for stem, source in stems.items() if stem != MIXTURE}
+    return Track(name, others, stems.get(MIXTURE), split_of(inside, name))
+
+
+def check_headers(track: Track, targets: Sequence[str], residual: str) -> list[AudioInfo]:
+    """What a track's files say of its stems.
+
+    Args:
+        track: the song.
+        targets: stems that are needed by name.
+        residual: stem that is the sum of all the others.
+
+    Raises:
+        DataError: if stems are missing, or differ in sample rate or length.
+        AudioError: if one cannot be read.
+    """
+    sources = dict.fromkeys(
+        source for stem in (*targets, residual) for source in track.parts(stem, targets)
+    )
+    found = [source.probe() for source in sources]
+    rates = {info.sample_rate for info in found}
+    if len(rates) > 1:
+        raise DataError(f"{track.name}: stems differ in sample rate: {sorted(rates)}")
+    check_lengths(track.name, [i.samples / i.sample_rate for i in found if i.samples is not None])
+    return found
+
+
+def check_lengths(name: str, seconds: Sequence[float]) -> None:
+    """Raise a DataError if stems of a song last longer than others by more than `TOLERANCE`."""
+    if seconds and max(seconds) - min(seconds) > TOLERANCE:
+        raise DataError(
+            f"{name}: stems of {min(seconds):.1f} s and {max(seconds):.1f} s; "
+            "stems of a song must be equally long"
+        )
 
 
 def load_track(
@@ -97,26 +203,18 @@ def load_track(
         Float32 `[2, samples]` for each target and the residual; their sum is the mixture.
 
     Raises:
-        DataError: if the stems differ in length by more than 0.1 s.
+        DataError: if the stems differ in length by more than `TOLERANCE`.
     """
     stems = {}
     for stem in (*targets, residual):
-        parts = [as_stereo(load_audio(path, sample_rate)[0]) for path in track.parts(stem, targets)]
-        stems[stem] = _sum_of_equals(track.name, parts, sample_rate)
+        parts = [source.load(sample_rate) for source in track.parts(stem, targets)]
+        samples = _shortest(track.name, parts, sample_rate)
+        stems[stem] = np.stack([part[:, :samples] for part in parts]).sum(0)
     samples = _shortest(track.name, list(stems.values()), sample_rate)
     return {stem: audio[:, :samples] for stem, audio in stems.items()}
 
 
-def _sum_of_equals(name: str, parts: list[np.ndarray], sample_rate: int) -> np.ndarray:
-    samples = _shortest(name, parts, sample_rate)
-    return np.stack([part[:, :samples] for part in parts]).sum(0)
-
-
 def _shortest(name: str, parts: list[np.ndarray], sample_rate: int) -> int:
     lengths = [part.shape[1] for part in parts]
-    if max(lengths) - min(lengths) > sample_rate // 10:
-        raise DataError(
-            f"{name}: stems of {min(lengths) / sample_rate:.1f} s and "
-            f"{max(lengths) / sample_rate:.1f} s; stems of a song must be equally long"
-        )
+    check_lengths(name, [length / sample_rate for length in lengths])
     return min(lengths)

@@ -18,9 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from unbraid.arrays import as_stereo
-from unbraid.audio import load_audio, probe
-from unbraid.data.tracks import LOSSY, Track, find_tracks, load_track
+from unbraid.data.tracks import Track, check_headers, find_tracks, load_track
 from unbraid.errors import DataError, UnbraidError
 from unbraid.evaluation.excerpts import loudest_seconds, save_excerpts
 from unbraid.evaluation.scores import TrackScores, read_scores, score_track, write_scores
@@ -61,15 +59,15 @@ class _Job:
     device: str
 
 
-def select_tracks(root: Path, names: Sequence[str] = ()) -> list[Track]:
-    """Songs below a folder, or those of them that are named.
+def select_tracks(root: Path, names: Sequence[str] = (), split: str | None = None) -> list[Track]:
+    """Songs below a folder, those of them in a split, or those that are named.
 
     Raises:
-        DataError: if there is no song, or none of a name.
+        DataError: if there is no song, none in the split, or none of a name.
     """
-    if not root.is_dir():
+    if not root.exists():
         raise DataError(f"{root}: no such folder")
-    tracks = find_tracks(root)
+    tracks = find_tracks(root, split)
     known = [track.name for track in tracks]
     for name in names:
         if name not in known:
@@ -153,14 +151,10 @@ def check(tracks: Sequence[Track], systems: Sequence[System]) -> None:
 
 
 def _check_stems(track: Track) -> None:
-    files = [path for target in PAIR for path in track.parts(target, ["vocals"])]
-    found = [probe(path) for path in files]
-    for what, values in {
-        "sample rate": {info.sample_rate for info in found},
-        "number of channels": {min(info.channels, 2) for info in found},
-    }.items():
-        if len(values) > 1:
-            raise DataError(f"{track.name}: stems differ in {what}: {sorted(values)}")
+    found = check_headers(track, ["vocals"], "accompaniment")
+    channels = {min(info.channels, 2) for info in found}
+    if len(channels) > 1:
+        raise DataError(f"{track.name}: stems differ in number of channels: {sorted(channels)}")
 
 
 def _kept(track: Track, system: System, out: Path) -> TrackScores | None:
@@ -172,7 +166,7 @@ def _kept(track: Track, system: System, out: Path) -> TrackScores | None:
 
 
 def _stamp(track: Track, system: System) -> dict[str, Any]:
-    stems = {stem: stamp_of(path) for stem, path in sorted(track.stems.items())}
+    stems = {stem: stamp_of(source.path) for stem, source in sorted(track.stems.items())}
     return {"scoring": _VERSION, "stems": stems, **system.stamp(track)}
 
 
@@ -218,7 +212,7 @@ def _score_all(job: _Job) -> list[Result]:
 def _score(job: _Job) -> Iterator[Result]:
     """Results of a track, one system after the other."""
     try:
-        rate = probe(job.track.stems["vocals"]).sample_rate
+        rate = job.track.stems["vocals"].probe().sample_rate
         stems = load_track(job.track, ["vocals"], "accompaniment", rate)
         start = loudest_seconds(stems, rate)
         folder = job.out / REFERENCE / "excerpts" / job.track.name
@@ -246,10 +240,10 @@ def _score(job: _Job) -> Iterator[Result]:
 def _scores(job: _Job, system: System, stems: Stems, estimates: Stems, rate: int) -> TrackScores:
     references = dict(stems)
     for target in estimates.keys() - stems.keys():
-        audio = as_stereo(load_audio(job.track.stems[target])[0])
+        audio = job.track.stems[target].load()
         references[target] = audio[:, : stems["vocals"].shape[1]]
     scores = score_track(job.track.name, references, estimates, rate, job.device)
-    lossy = any(path.suffix.lower() in LOSSY for path in job.track.stems.values())
+    lossy = any(source.lossy for source in job.track.stems.values())
     notes = _notes(references, estimates, scores, lossy)
     about = {"stamp": _stamp(job.track, system), "notes": notes}
     return TrackScores(scores.name, scores.frames, scores.whole, about)

@@ -12,7 +12,7 @@ import numpy as np
 
 from unbraid.arrays import as_stereo, fitted
 from unbraid.audio import load_audio, probe
-from unbraid.data.tracks import LOSSLESS, LOSSY, Track
+from unbraid.data.tracks import LOSSLESS, LOSSY, TOLERANCE, Track
 from unbraid.errors import DataError
 from unbraid.evaluation.oracle import ideal_ratio_mask, multichannel_wiener
 
@@ -177,7 +177,7 @@ class Folder:
         }
 
     def _check(self, track: Track, files: dict[str, Path]) -> None:
-        true = probe(next(iter(track.stems.values())))
+        true = next(iter(track.stems.values())).probe()
         for path in files.values():
             found = probe(path)
             if found.sample_rate != true.sample_rate:
@@ -193,7 +193,7 @@ class Folder:
             if (
                 found.samples is not None
                 and true.samples is not None
-                and abs(found.samples - true.samples) > true.sample_rate // 10
+                and abs(found.samples - true.samples) > TOLERANCE * true.sample_rate
             ):
                 raise DataError(
                     f"{path}: {found.duration:.2f} s, but the track's stems have"

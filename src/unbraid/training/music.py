@@ -9,8 +9,9 @@ from typing import Any
 import lightning
 from torch.utils.data import DataLoader, Dataset
 
-from unbraid.data.mixing import DataConfig, Mixtures, held_out
-from unbraid.data.tracks import find_tracks, load_track
+from unbraid.data.config import DataConfig
+from unbraid.data.mixing import Mixtures, held_out
+from unbraid.data.tracks import check_headers, find_tracks, load_track
 
 
 class Songs(Dataset[dict[str, Any]]):
@@ -18,14 +19,28 @@ class Songs(Dataset[dict[str, Any]]):
 
     Args:
         root: folder of songs.
+        split: only its split `train`, `valid` or `test`.
         targets: stems to learn.
         residual: the stem that is everything else.
         sample_rate: Hz.
+
+    Raises:
+        DataError: if there are none, or stems are missing or do not match.
+        AudioError: if a file cannot be read.
     """
 
-    def __init__(self, root: Path, targets: Sequence[str], residual: str, sample_rate: int) -> None:
-        self._tracks = find_tracks(root)
+    def __init__(
+        self,
+        root: Path,
+        split: str | None,
+        targets: Sequence[str],
+        residual: str,
+        sample_rate: int,
+    ) -> None:
+        self._tracks = find_tracks(root, split)
         self._arguments = (targets, residual, sample_rate)
+        for track in self._tracks:
+            check_headers(track, targets, residual)
 
     def __len__(self) -> int:
         return len(self._tracks)
@@ -54,7 +69,7 @@ class Music(lightning.LightningDataModule):
         self._config, self._seeds = config, (seed, start)
         self._stems = (model.targets, model.residual, model.sample_rate)
         self._mixtures = Mixtures(config, *self._stems, (), held_out(config))
-        self._songs = Songs(Path(config.valid), *self._stems)
+        self._songs = Songs(Path(config.valid), config.valid_split, *self._stems)
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Endless batches of mixtures."""

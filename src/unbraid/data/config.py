@@ -1,0 +1,91 @@
+"""What a training run can be told about its music."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Source:
+    """A folder to draw from.
+
+    Attributes:
+        path: folder of audio files, or of songs.
+        share: how often, relative to the other sources; every file in it is equally likely.
+        split: only its sub-folder `train`, `valid` or `test`; of MUSDB18, the official split.
+    """
+
+    path: str = "???"
+    share: float = 1.0
+    split: str | None = None
+
+
+@dataclass
+class AugmentConfig:
+    """Probabilities, per drawn stem or mixture, and strengths of each change.
+
+    Attributes:
+        silent: share of mixtures in which a stem is silent; in all others, every stem sounds for
+            at least a quarter second. Among shuffled stems it is any of them, else the first
+            target.
+        balance_decibels: mean loudness of a target relative to the residual; unused where stems
+            are not shuffled.
+        balance_spread: its standard deviation in dB; where stems are not shuffled, that of the
+            change of the song's own balance.
+        peak_decibels: range of the mixture's peak in dBFS.
+    """
+
+    varispeed: float = 0.6
+    semitones: float = 3.0
+    pitch_shift: float = 0.02
+    equalise: float = 0.5
+    equalise_decibels: float = 6.0
+    effects: float = 0.7
+    widen: float = 0.4
+    second_voice: float = 0.2
+    second_music: float = 0.25
+    music_width: float = 0.5
+    swap_channels: float = 0.5
+    invert: float = 0.5
+    low_pass_mixture: float = 0.5
+    low_pass_stem: float = 0.25
+    mono_mixture: float = 0.12
+    code_mixture: float = 0.08
+    code_stem: float = 0.05
+    bus: float = 0.4
+    noise: float = 0.4
+    silent: float = 0.08
+    balance_decibels: float = -3.0
+    balance_spread: float = 5.0
+    peak_decibels: tuple[float, float] = (-18.0, 0.0)
+
+
+@dataclass
+class DataConfig:
+    """Where the music comes from.
+
+    Attributes:
+        stems: for each stem the named sources of single recordings of it.
+        songs: named sources of folders of songs.
+        shuffle: mix stems of different recordings at random; if not, all stems of a mixture come
+            from one song at one time, and `songs` is the only source.
+        valid: folder of songs to validate on; none of them may be among the sources.
+        valid_split: only its split `train`, `valid` or `test`.
+        instrumentals: folders without vocals, left out of training, to measure leakage on.
+        cache: folder for decoded audio.
+        seconds: length of a training segment.
+        batch_size: segments in a step.
+        workers: processes that mix.
+    """
+
+    stems: dict[str, dict[str, Source]] = field(default_factory=dict)
+    songs: dict[str, Source] = field(default_factory=dict)
+    shuffle: bool = True
+    valid: str = "???"
+    valid_split: str | None = None
+    instrumentals: list[str] = field(default_factory=list)
+    cache: str = ".cache"
+    seconds: float = 4.0
+    batch_size: int = 6
+    workers: int = 1
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
