@@ -1,11 +1,20 @@
 """What several test files need."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from unbraid.models import build
 from unbraid.models.checkpoint import save
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_added_models(tmp_path_factory) -> Iterator[None]:
+    """Models that the developer added are not there in tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("UNBRAID_MODELS", str(tmp_path_factory.mktemp("models")))
+        yield
 
 
 @pytest.fixture(scope="session")

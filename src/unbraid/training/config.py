@@ -5,37 +5,51 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from unbraid.data.mixing import DataConfig
+from unbraid.data.config import DataConfig
 from unbraid.errors import ConfigError
 from unbraid.training.losses import LossConfig
 
 CONFIGS = Path(__file__).parents[1] / "configs"
+OPTIMIZERS = ("adamw", "adam")
+SCHEDULES = ("cosine", "constant")
+MONITORS = {"valid/sdr": "max", "valid/loss": "min"}
+
+Section = TypeVar("Section")
 
 
 @dataclass
 class OptimizerConfig:
-    """AdamW under a cosine schedule.
+    """How weights move.
 
     Attributes:
+        name: `adamw` or `adam`.
+        schedule: `cosine`, from the highest learning rate to zero at the end of the run, or
+            `constant`.
         learning_rate: at its highest.
-        weight_decay: of AdamW.
+        weight_decay: decoupled in `adamw`, a penalty on squared weights in `adam`.
         warmup: steps from zero to the highest learning rate.
         clip: largest norm of the gradient.
         ema: decay of the moving average of weights, which is what is validated and kept; its
             window of 1 / (1 - ema) steps has to be short against the run, or it lags behind.
     """
 
+    name: str = "adamw"
+    schedule: str = "cosine"
     learning_rate: float = 1.5e-3
     weight_decay: float = 0.01
     warmup: int = 200
     clip: float = 1.0
     ema: float = 0.99
+
+    def __post_init__(self) -> None:
+        _check("optimizer.name", self.name, OPTIMIZERS)
+        _check("optimizer.schedule", self.schedule, SCHEDULES)
 
 
 @dataclass
@@ -45,8 +59,11 @@ class RunConfig:
     Attributes:
         folder: parent of the run's folder.
         seed: of weights and mixtures.
-        steps: length of the run, unless it is given in minutes.
+        steps: length of the run, unless it is given in epochs or minutes.
+        epochs: its length in validations, unless it is given in minutes.
         steps_per_epoch: steps between validations.
+        monitor: what picks the best weights and is watched by `patience`: `valid/sdr`, the first
+            target's, or `valid/loss`.
         patience: validations without gain that end the run; null never ends it.
         precision: Lightning's, such as `32-true` or `bf16-mixed`.
         accelerator: Lightning's: `auto`, `cpu`, `gpu`.
@@ -58,12 +75,19 @@ class RunConfig:
     folder: str = "runs"
     seed: int = 0
     steps: int = 100_000
+    epochs: int | None = None
     steps_per_epoch: int = 500
+    monitor: str = "valid/sdr"
     patience: int | None = None
     precision: str = "32-true"
     accelerator: str = "auto"
     devices: int = 1
     conditions: list[str] = field(default_factory=lambda: ["as is", "12 kHz", "mono"])
+
+    def __post_init__(self) -> None:
+        _check("run.monitor", self.monitor, tuple(MONITORS))
+        if self.epochs is not None:
+            self.steps = self.epochs * self.steps_per_epoch
 
 
 @dataclass
@@ -90,28 +114,93 @@ class TrainConfig:
 def read_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
     """Defaults, overlaid with a YAML file, overlaid with `key=value` words.
 
+    A file may start from another one, its `base`: the name of a shipped configuration, or a path
+    relative to the file. Maps of both are merged, except for those that stand for one choice:
+    `data.stems`, `data.songs` and the `model` of another architecture replace the base's.
+
     Args:
         path: YAML file, or the name of a shipped one.
         overrides: words such as `data.batch_size=4`.
 
     Raises:
-        ConfigError: if the file is missing or no YAML, a key is unknown, a value of the wrong
-            type or one without default not given.
+        ConfigError: if the file or its base is missing or no YAML, bases go round in a circle, a
+            key is unknown, a value of the wrong type or one without default not given.
     """
-    if not path.is_file():
-        shipped = CONFIGS / path.with_suffix(".yaml").name
-        if not shipped.is_file():
-            names = ", ".join(sorted(file.stem for file in CONFIGS.glob("*.yaml")))
-            raise ConfigError(f"{path}: no such file, and no shipped configuration of: {names}")
-        path = shipped
-    schema = OmegaConf.structured(TrainConfig)
+    return overlay(TrainConfig, path, load(path), overrides)
+
+
+def load(path: Path) -> DictConfig:
+    """What a file and its bases state, see `read_config`."""
+    return _with_bases(_find(path), ())
+
+
+def overlay(
+    schema: type[Section], path: Path, stated: DictConfig, overrides: Sequence[str] = ()
+) -> Section:
+    """A dataclass's defaults, overlaid with what is stated, overlaid with `key=value` words.
+
+    Args:
+        schema: the dataclass.
+        path: where it is stated, for messages.
+        stated: settings.
+        overrides: words such as `data.batch_size=4`.
+
+    Raises:
+        ConfigError: see `read_config`.
+    """
     try:
-        merged = OmegaConf.merge(
-            schema, OmegaConf.load(path), OmegaConf.from_dotlist(list(overrides))
-        )
-        return cast(TrainConfig, OmegaConf.to_object(merged))
+        words = OmegaConf.from_dotlist(list(overrides))
+        return cast(Section, OmegaConf.to_object(OmegaConf.merge(schema, stated, words)))
     except (OmegaConfBaseException, YAMLError, TypeError) as error:
         raise ConfigError(f"{path}: {_one_line(error)}") from error
+
+
+def _find(path: Path) -> Path:
+    if path.is_file():
+        return path
+    shipped = CONFIGS / path.with_suffix(".yaml").name
+    if shipped.is_file():
+        return shipped
+    names = ", ".join(sorted(file.stem for file in CONFIGS.glob("*.yaml")))
+    raise ConfigError(f"{path}: no such file, and no shipped configuration of: {names}")
+
+
+def _with_bases(path: Path, above: tuple[Path, ...]) -> DictConfig:
+    """A file's settings, laid over those of the files that it starts from."""
+    if path.resolve() in above:
+        raise ConfigError(f"{path}: its base leads back to itself; remove a `base`")
+    try:
+        written = OmegaConf.load(path)
+    except (OmegaConfBaseException, YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: {_one_line(error)}") from error
+    if not isinstance(written, DictConfig):
+        raise ConfigError(f"{path}: not a map of settings; write `key: value` lines")
+    base = written.pop("base", None)
+    if base is None:
+        return written
+    try:
+        base_path = _find(path.parent / str(base))
+    except ConfigError as error:
+        raise ConfigError(f"{path}: base {str(base)!r}: {error}") from error
+    below = _with_bases(base_path, (*above, path.resolve()))
+    for key in _replaced(written):
+        OmegaConf.update(below, key, {}, merge=False)
+    return cast(DictConfig, OmegaConf.merge(below, written))
+
+
+def _replaced(written: DictConfig) -> list[str]:
+    """Maps that take the place of the base's, as mixing both would make no sense."""
+    choices = {
+        "data.stems": "data.stems",
+        "data.songs": "data.songs",
+        "model.architecture": "model",
+    }
+    return [key for chosen, key in choices.items() if OmegaConf.select(written, chosen) is not None]
+
+
+def _check(setting: str, value: str, known: Sequence[str]) -> None:
+    if value not in known:
+        raise ConfigError(f"no {setting} {value!r}; there are: {', '.join(known)}")
 
 
 def _one_line(error: Exception) -> str:

@@ -25,7 +25,7 @@ from omegaconf import OmegaConf
 
 from unbraid.errors import ConfigError
 from unbraid.models import build, checkpoint
-from unbraid.training.config import TrainConfig, read_config
+from unbraid.training.config import MONITORS, TrainConfig, read_config
 from unbraid.training.music import Music
 from unbraid.training.task import SeparationTask
 
@@ -77,6 +77,7 @@ def run(
     overrides: Sequence[str] = (),
     minutes: float | None = None,
     resume: Path | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> Path:
     """Train a network.
 
@@ -89,6 +90,7 @@ def run(
         overrides: `key=value` words that overlay it.
         minutes: length of the run by the clock, to which the schedule is fitted.
         resume: checkpoint of an earlier run to go on from.
+        callbacks: more that Lightning calls.
 
     Returns:
         The best weights, `.safetensors`.
@@ -109,6 +111,8 @@ def run(
     task = SeparationTask(model, config, clock)
     start = resume.stat().st_mtime_ns % (1 << 31) if resume else 0
     music = Music(config.data, model.config, config.run.seed, start)
+    if hasattr(model, "standardize"):
+        model.standardize(next(iter(music.train_dataloader()))["mixture"])
 
     # one step of each kind, so that a mistake shows before hours have passed
     _trainer(config, fast_dev_run=1, logger=False).fit(deepcopy(task), music)
@@ -118,14 +122,14 @@ def run(
     best = ModelCheckpoint(
         folder / "checkpoints",
         "best",
-        monitor="valid/sdr",
-        mode="max",
+        monitor=config.run.monitor,
+        mode=MONITORS[config.run.monitor],
         enable_version_counter=False,
     )
     trainer = _trainer(
         config,
         logger=TensorBoardLogger(folder, name="tensorboard", version=""),
-        callbacks=_callbacks(config, folder, clock, best),
+        callbacks=[*_callbacks(config, folder, clock, best), *callbacks],
         max_epochs=-1,
         limit_train_batches=config.run.steps_per_epoch,
         num_sanity_val_steps=0,
@@ -177,7 +181,10 @@ def _callbacks(
         ),
     ]
     if config.run.patience is not None:
-        callbacks.append(EarlyStopping("valid/sdr", mode="max", patience=config.run.patience))
+        monitor = config.run.monitor
+        callbacks.append(
+            EarlyStopping(monitor, mode=MONITORS[monitor], patience=config.run.patience)
+        )
     return callbacks
 
 

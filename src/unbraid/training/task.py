@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
 import lightning
 import numpy as np
@@ -21,7 +21,11 @@ from unbraid.training.config import TrainConfig
 from unbraid.training.losses import separation_loss
 from unbraid.training.pictures import log_song
 
+OPTIMIZERS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
 Scores = dict[tuple[str, str, str], dict[str, float]]  # by song, condition and stem
+Losses = dict[tuple[str, str], float]  # by song and condition
+Key = TypeVar("Key")
+Value = TypeVar("Value")
 
 
 class SeparationTask(lightning.LightningModule):
@@ -41,6 +45,7 @@ class SeparationTask(lightning.LightningModule):
         self.config = config
         self.progress = progress
         self._scores: Scores = {}
+        self._losses: Losses = {}
         self.save_hyperparameters({"config": asdict(config)})
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
@@ -58,17 +63,27 @@ class SeparationTask(lightning.LightningModule):
                 "optimizer.learning_rate and resume from the last checkpoint"
             )
         self.log_dict({f"train/{name}": value.detach() for name, value in losses.items()})
+        self.log(
+            "train/epoch_loss",
+            losses["loss"].detach(),
+            on_step=False,
+            on_epoch=True,
+            batch_size=len(estimates),
+            sync_dist=True,
+        )
         return losses["loss"]
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """AdamW; the learning rate rises over the warm-up, then falls as a cosine to zero."""
+        """The learning rate rises over the warm-up, then stays or falls as a cosine to zero."""
         options = self.config.optimizer
-        optimizer = torch.optim.AdamW(
+        optimizer = OPTIMIZERS[options.name](
             self.model.parameters(), options.learning_rate, weight_decay=options.weight_decay
         )
 
         def factor(step: int) -> float:
-            rise = min(1.0, (step + 1) / options.warmup)
+            rise = min(1.0, (step + 1) / max(1, options.warmup))
+            if options.schedule == "constant":
+                return rise
             return rise * (1 + math.cos(math.pi * min(1.0, self.progress()))) / 2
 
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
@@ -85,6 +100,12 @@ class SeparationTask(lightning.LightningModule):
             mixture, stems = treated(batch["stems"], condition, rate)
             with torch.autocast(self.device.type, enabled=False):
                 estimates = separator(mixture, rate)
+                targets = separator.stems[:-1]
+                self._losses[batch["name"], condition] = self._loss(
+                    np.stack([estimates[stem] for stem in targets]),
+                    np.stack([stems[stem] for stem in targets]),
+                    rate,
+                )
             for stem in separator.stems:
                 reference, estimate = stems[stem], estimates[stem]
                 self._scores[batch["name"], condition, stem] = {
@@ -95,8 +116,27 @@ class SeparationTask(lightning.LightningModule):
             if batch_idx == 0 and condition == self.config.run.conditions[0]:
                 log_song(self.logger, batch["name"], mixture, estimates, rate, self.global_step)
 
+    def _loss(self, estimates: np.ndarray, targets: np.ndarray, rate: int) -> float:
+        """Mean loss of a song's segments, which are as long as in training."""
+        samples = int(self.config.data.seconds * rate)
+        pairs = zip(
+            torch.from_numpy(estimates)[None].split(samples, -1),
+            torch.from_numpy(targets)[None].split(samples, -1),
+            strict=True,
+        )
+        losses = [
+            separation_loss(ours.to(self.device), true.to(self.device), self.config.loss)["loss"]
+            for ours, true in pairs
+        ]
+        return float(torch.stack(losses).mean())
+
     def on_validation_epoch_end(self) -> None:
-        """Medians over songs and conditions; `valid/sdr` of the first target picks the best."""
+        """Mean loss, and medians of scores over songs and conditions.
+
+        `valid/loss` or `valid/sdr`, that of the first target, picks the best.
+        """
+        losses = _of_all_processes(self._losses)
+        self.log("valid/loss", float(np.mean([*losses.values()])), sync_dist=True)
         scores = _of_all_processes(self._scores)
         for stem in sorted({stem for _, _, stem in scores}):
             of_stem = {key: value for key, value in scores.items() if key[2] == stem}
@@ -109,11 +149,12 @@ class SeparationTask(lightning.LightningModule):
         first = [value["sdr"] for key, value in scores.items() if key[2] == model.config.targets[0]]
         self.log("valid/sdr", float(np.nanmedian(first)), prog_bar=True, sync_dist=True)
         self._scores.clear()
+        self._losses.clear()
 
 
-def _of_all_processes(scores: Scores) -> Scores:
+def _of_all_processes(values: dict[Key, Value]) -> dict[Key, Value]:
     if not distributed.is_initialized():
-        return dict(scores)
-    gathered: list[Scores] = [{}] * distributed.get_world_size()
-    distributed.all_gather_object(gathered, scores)
+        return dict(values)
+    gathered: list[dict[Key, Value]] = [{}] * distributed.get_world_size()
+    distributed.all_gather_object(gathered, values)
     return {key: value for part in gathered for key, value in part.items()}
