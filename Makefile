@@ -22,6 +22,8 @@ lint: $(VENV)/.dev ## check style and types
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
+# of openunmix, the tests take what works without the torchaudio that it asks for
 $(VENV)/.plot $(VENV)/.dev: $(VENV)/.%: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install -q -e '.[$*]'
+	$(if $(filter dev,$*),$(BIN)/python -m pip install -q --no-deps openunmix==1.3.0)
 	@touch $@

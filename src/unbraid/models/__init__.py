@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +22,12 @@ if TYPE_CHECKING:
     from unbraid.models.checkpoint import ModelInfo
 
 # architecture: module, class, configuration dataclass
-_ARCHITECTURES = {"bandsplit": ("unbraid.models.bandsplit", "BandSplit", "BandSplitConfig")}
+_ARCHITECTURES = {
+    "bandsplit": ("unbraid.models.bandsplit", "BandSplit", "BandSplitConfig"),
+    "conv1d": ("unbraid.models.conv1d", "Conv1d", "Conv1dConfig"),
+    "dprnn": ("unbraid.models.dprnn", "DPRNN", "DPRNNConfig"),
+    "openunmix": ("unbraid.models.openunmix", "OpenUnmix", "OpenUnmixConfig"),
+}
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
 
@@ -57,29 +64,53 @@ def build(architecture: str, **config: Any) -> nn.Module:
     return network
 
 
+def user_folder() -> Path:
+    """Folder of the models that the user added.
+
+    `$UNBRAID_MODELS`, or `unbraid/models` where the platform keeps a user's data:
+    `$XDG_DATA_HOME` (`~/.local/share`), `~/Library/Application Support` or `%LOCALAPPDATA%`.
+    """
+    if given := os.environ.get("UNBRAID_MODELS"):
+        return Path(given)
+    home = Path.home()
+    if sys.platform == "darwin":
+        place = home / "Library" / "Application Support"
+    elif sys.platform == "win32":
+        place = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
+    else:
+        place = Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share")
+    return place / "unbraid" / "models"
+
+
 def list_models() -> list[ModelInfo]:
-    """What is known of each shipped weight file, read from its header, sorted by name."""
+    """What is known of each weight file at hand, from its header: the shipped, then the added."""
     from unbraid.models.checkpoint import read_info
 
-    return [read_info(path) for path in sorted(WEIGHTS.glob("*.safetensors"))]
+    return [read_info(path) for path in _files()]
 
 
 def find(name_or_path: str | Path) -> Path:
-    """Weight file of a shipped model's name, or the path itself.
+    """Weight file of a shipped or added model's name, or the path itself.
 
     Raises:
         ModelError: if there is no such model or file.
     """
+    for file in _files():
+        if str(name_or_path) == file.stem:
+            return file
     path = Path(name_or_path)
-    shipped = WEIGHTS / f"{name_or_path}.safetensors"
-    if shipped.parent == WEIGHTS and shipped.is_file():
-        return shipped
     if path.is_file():
         return path
-    names = ", ".join(sorted(file.stem for file in WEIGHTS.glob("*.safetensors")))
+    names = ", ".join(file.stem for file in _files())
     raise ModelError(
-        f"no model {str(name_or_path)!r}; name one of: {names}, or the path of a .safetensors file"
+        f"no model {str(name_or_path)!r}; name one of: {names}, or the path of a .safetensors or "
+        ".onnx file"
     )
+
+
+def _files() -> list[Path]:
+    folders = (WEIGHTS, user_folder())
+    return [path for folder in folders for path in sorted(folder.glob("*.safetensors"))]
 
 
 def _as_tuple(value: Any) -> Any:

@@ -69,14 +69,15 @@ def save(
         architecture: its name for `build`.
         licence: of the weights.
         data: what they were trained on, in a sentence.
-        dtype: of the stored weights.
+        dtype: of the stored parameters.
 
     Returns:
         The header that was written.
     """
     path = Path(path)
+    parameters = dict(model.named_parameters())  # statistics keep their type: they may be large
     weights = {
-        name: tensor.detach().to("cpu", dtype).contiguous()
+        name: tensor.detach().to("cpu", dtype if name in parameters else None).contiguous()
         for name, tensor in model.state_dict().items()
     }
     metadata = {
@@ -93,11 +94,15 @@ def save(
 
 
 def read_info(path: Path) -> ModelInfo:
-    """Header of a weight file, without reading the weights.
+    """Header of a weight file, or of an exported one, without reading the weights.
 
     Raises:
         ModelError: if it is not a weight file of this package.
     """
+    if path.suffix == ".onnx":
+        from unbraid.models import onnx
+
+        return onnx.read_info(path)
     metadata, parameters = _header(path)
     config = json.loads(metadata["config"])
     return ModelInfo(
@@ -160,7 +165,8 @@ def _sha256(weights: dict[str, Tensor]) -> str:
     digest = hashlib.sha256()
     for name in sorted(weights):
         digest.update(name.encode())
-        digest.update(weights[name].contiguous().view(torch.uint8).numpy().tobytes())
+        flat = weights[name].contiguous().reshape(-1)  # a scalar has no view as bytes
+        digest.update(flat.view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 

@@ -1,0 +1,155 @@
+"""Weights that others published, from a file that the user downloaded."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from unbraid.errors import ModelError
+from unbraid.models import build, checkpoint, find, list_models, published, user_folder
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setenv("UNBRAID_MODELS", str(tmp_path / "models"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    return tmp_path / "models"
+
+
+@pytest.fixture
+def publish(tmp_path, monkeypatch, folder):
+    """Publishes content as "small", named by its hash as torch.hub demands."""
+
+    def publish(content: bytes) -> Path:
+        name = f"vocals-{hashlib.sha256(content).hexdigest()[:8]}.pth"
+        entry = replace(published.PUBLISHED["umxhq"], file=name, hidden=4, licence="of small")
+        monkeypatch.setitem(published.PUBLISHED, "small", entry)
+        path = tmp_path / name
+        path.write_bytes(content)
+        return path
+
+    return publish
+
+
+def pickled(value: object, path: Path) -> bytes:
+    torch.save(value, path)
+    return path.read_bytes()
+
+
+@pytest.fixture
+def state() -> dict:
+    torch.manual_seed(0)
+    weights = build("openunmix", hidden=4).networks[0].state_dict()
+    # what files of the first release hold besides
+    return {**weights, "stft.window": torch.ones(4096), "sample_rate": torch.tensor(44100)}
+
+
+def test_a_published_file_becomes_a_model_at_hand(publish, folder, state, tmp_path) -> None:
+    source = publish(pickled(state, tmp_path / "x"))
+    info = published.add("small", source.rename(tmp_path / "another name.pth"))
+    assert info.path == find("small") == folder / "small.safetensors"
+    assert [model.name for model in list_models()][-1] == "small"
+    assert (info.architecture, info.licence) == ("openunmix", "of small")
+    assert (info.targets, info.residual) == (("vocals",), "accompaniment")
+    assert "10.5281/zenodo.3370489" in info.data
+    for name, value in checkpoint.load("small").networks[0].state_dict().items():
+        torch.testing.assert_close(value, state[name])
+
+
+def test_torch_hubs_copy_is_taken(publish, folder, state, tmp_path) -> None:
+    source = publish(pickled(state, tmp_path / "x"))
+    kept = tmp_path / "torch" / "hub" / "checkpoints" / source.name
+    kept.parent.mkdir(parents=True)
+    source.rename(kept)
+    published.add("small")
+    assert (folder / "small.safetensors").is_file()
+
+
+@pytest.mark.parametrize("name", ["umxhq", "umxl"])
+def test_another_file_is_rejected_before_it_is_unpickled(folder, tmp_path, name) -> None:
+    path = tmp_path / published.PUBLISHED[name].file
+    path.write_bytes(b"anything")
+    begins = hashlib.sha256(b"anything").hexdigest()[:8]
+    expected = {"umxhq": "b62c91ce", "umxl": "bccbd9aa"}[name]
+    with pytest.raises(ModelError, match=f"begins with {begins}.*with {expected}.*zenodo"):
+        published.add(name, path)
+    assert not folder.exists()
+
+
+class Evil:
+    def __reduce__(self):
+        return os.mkdir, ("unpickled",)
+
+
+@pytest.mark.parametrize("kind", ["noise", "empty", "code", "tensor", "list", "other", "missing"])
+def test_a_file_without_the_weights_is_rejected(
+    publish, folder, state, tmp_path, monkeypatch, kind
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "x"
+    content = {
+        "noise": lambda: b"no pickle",
+        "empty": lambda: b"",
+        "code": lambda: pickled({"x": Evil()}, path),
+        "tensor": lambda: pickled(torch.zeros(3), path),
+        "list": lambda: pickled([1, 2], path),
+        "other": lambda: pickled({**state, "fc1.weight": torch.zeros(3, 3)}, path),
+        "missing": lambda: pickled({k: v for k, v in state.items() if k != "fc2.weight"}, path),
+    }[kind]()
+    with pytest.raises(ModelError, match="weight") as caught:
+        published.add("small", publish(content))
+    assert len(str(caught.value).splitlines()) == 1
+    assert not folder.exists()
+    assert not (tmp_path / "unpickled").exists()
+
+
+def test_the_users_folder(monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("UNBRAID_MODELS", str(tmp_path))
+    assert user_folder() == tmp_path
+    monkeypatch.delenv("UNBRAID_MODELS")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    monkeypatch.setattr(sys, "platform", "linux")
+    assert user_folder() == tmp_path / "unbraid" / "models"
+    monkeypatch.delenv("XDG_DATA_HOME")
+    assert user_folder() == Path.home() / ".local" / "share" / "unbraid" / "models"
+
+
+@pytest.mark.parametrize(
+    ("name", "facts"),
+    [
+        ("umxhq", ["vocals-b62c91ce.pth", "10.5281/zenodo.3370489", "models add umxhq --from"]),
+        ("umxl", ["vocals-bccbd9aa.pth", "10.5281/zenodo.5069601", "models add umxl --from"]),
+        ("nonsense", ["no published model 'nonsense'", "umxhq, umxl"]),
+    ],
+)
+def test_what_is_missing_is_one_line_that_says_what_to_do(folder, name, facts) -> None:
+    with pytest.raises(ModelError) as caught:
+        published.add(name)
+    assert len(str(caught.value).splitlines()) == 1
+    for fact in facts:
+        assert fact in str(caught.value)
+
+
+def unbraid(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "unbraid", *arguments]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_the_command_line_adds_from_a_file(folder, tmp_path) -> None:
+    done = unbraid("models", "add", "umxhq", "--from", str(tmp_path / "nowhere.pth"))
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: {tmp_path / 'nowhere.pth'}: no such file")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_models_lists_added_ones_beside_the_shipped(publish, folder, state, tmp_path) -> None:
+    published.add("small", publish(pickled(state, tmp_path / "x")))
+    done = unbraid("models")
+    assert (done.returncode, done.stderr) == (0, "")
+    for fact in ["bandsplit", "small", "of small", str(folder / "small.safetensors")]:
+        assert fact in done.stdout
