@@ -1,4 +1,4 @@
-"""`unbraid train`."""
+"""`unbraid train` and `unbraid tune`: a model, and its best settings."""
 
 from __future__ import annotations
 
@@ -29,3 +29,39 @@ def train(
     from unbraid.training import fit
 
     fit.run(config, overrides or [], minutes, resume)
+
+
+@app.command()
+def tune(
+    config: Annotated[
+        Path,
+        typer.Argument(metavar="CONFIG.yaml", help="Configuration, with a section `search`."),
+    ],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="Settings that differ from the file's."),
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Ray cluster to use; this machine if left."),
+    ] = None,
+) -> None:
+    """Search for the best settings of a training; the same command goes on where it was left."""
+    require("train", "lightning", "tensorboard", "pedalboard", "matplotlib")
+    require("ray", "ray", "pandas", "pyarrow")
+    from unbraid.training.search import read_search
+    from unbraid.training.trials import command, print_trials
+
+    search = read_search(config, overrides or [])
+    from unbraid.training import tune  # Ray takes seconds: after the checks
+
+    trials, folder = tune.run(search, address)
+    print_trials(trials, search.config.run.monitor)
+    print(f"{folder}: results.csv, search.png and a folder for each trial")
+    if trials[0].score is not None:
+        print("the best again, or longer:")
+        print(f"  {command(folder / 'train.yaml', trials[0], search.options.minutes)}")
+    if any(trial.state == "unfinished" for trial in trials):
+        print("not all trials are finished: the same command goes on")
+    if any(trial.state not in ("finished", "stopped early") for trial in trials):
+        raise typer.Exit(1)

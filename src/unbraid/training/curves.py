@@ -1,0 +1,285 @@
+"""Curves of training runs side by side: losses and validation scores by minutes and by steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from unbraid.errors import DataError
+from unbraid.evaluation.charts import colours
+from unbraid.replacing import replacing
+from unbraid.training.losses import LossConfig
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+Array = NDArray[np.float64]
+
+TAGS = ("train/loss", "valid/loss", "valid/sdr")
+NOTE: dict[str, Any] = {"fontsize": 9, "color": "#495057"}
+SMOOTHING = 15  # a smoothed value is the mean over this part of the run
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A number over the run.
+
+    Attributes:
+        steps: of training, `[points]`.
+        minutes: of the run's wall clock, validation included, `[points]`.
+        values: `[points]`.
+    """
+
+    steps: Array
+    minutes: Array
+    values: Array
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run's folder holds.
+
+    Attributes:
+        name: of the folder.
+        loss: settings of the loss; runs can be compared by losses of equal settings.
+        curves: TensorBoard tag -> curve, of those tags among `TAGS` that were logged.
+    """
+
+    name: str
+    loss: dict[str, Any] = field(default_factory=dict)
+    curves: dict[str, Curve] = field(default_factory=dict)
+
+
+def read_run(folder: Path) -> Run:
+    """Reads the logs of a run, of all sessions if it was resumed.
+
+    Minutes count from the start of the first session and leave out the time between sessions;
+    steps that a resumed run repeats count once, as they were the last time.
+
+    Args:
+        folder: of `unbraid train`, with `config.yaml` and `tensorboard/`.
+
+    Raises:
+        DataError: it is not a run's folder, or nothing is logged in it.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder; runs are in runs/NAME")
+    files = sorted((folder / "tensorboard").glob("events.out.tfevents.*"))
+    if not files:
+        raise DataError(f"{folder}: no logs in tensorboard/; give the folder of an `unbraid train`")
+    try:
+        stated: Any = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
+        loss = {**asdict(LossConfig()), **stated["loss"]}
+    except (OSError, OmegaConfBaseException, YAMLError, KeyError, TypeError):
+        raise DataError(f"{folder}: config.yaml is missing or damaged") from None
+    points: dict[str, Array] = {}
+    for session in map(_read_session, files):
+        points = _continued(points, session)
+    if not points:
+        raise DataError(f"{folder}: nothing is logged yet; losses come every 20 steps")
+    return Run(folder.resolve().name, loss, {tag: Curve(*rows.T) for tag, rows in points.items()})
+
+
+def _read_session(file: Path) -> dict[str, Array]:
+    """Steps, minutes and values of each tag, `[points, 3]`."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events: Any = EventAccumulator(str(file), {"scalars": 0, "images": 1, "audio": 1, "tensors": 1})
+    events.Reload()
+    start = events.FirstEventTimestamp() if events.Tags()["scalars"] else 0.0
+    return {
+        tag: np.array(
+            [
+                (event.step, (event.wall_time - start) / 60, event.value)
+                for event in events.Scalars(tag)
+            ]
+        )
+        for tag in TAGS
+        if tag in events.Tags()["scalars"]
+    }
+
+
+def _continued(before: Mapping[str, Array], after: Mapping[str, Array]) -> dict[str, Array]:
+    first = min((rows[0, 0] for rows in after.values()), default=np.inf)
+    kept = {tag: rows[rows[:, 0] < first] for tag, rows in before.items()}
+    ends = [rows[-1, 1] for rows in kept.values() if len(rows)]
+    shift = np.array([0, max(ends, default=0), 0])
+    shifted = {tag: rows + shift for tag, rows in after.items()}
+    joined = {
+        tag: np.concatenate([part[tag] for part in (kept, shifted) if tag in part])
+        for tag in TAGS
+        if tag in kept or tag in shifted
+    }
+    return {tag: rows for tag, rows in joined.items() if len(rows)}
+
+
+def plot_curves(folders: Sequence[Path], path: Path) -> None:
+    """Draws the curves of runs into a PNG.
+
+    Args:
+        folders: of the runs.
+        path: picture to write; it appears whole or not at all.
+
+    Raises:
+        DataError: a folder holds no run, or two runs have one name.
+    """
+    runs = [read_run(folder) for folder in folders]
+    names = [run.name for run in runs]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise DataError(f"two runs are named {twice}: rename one's folder")
+    figure = draw(runs)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=120)
+
+
+def draw(runs: Sequence[Run]) -> Figure:
+    """Draws validation scores and losses, by minutes on the left and by steps on the right.
+
+    Runs of the same loss share a row; each other loss gets a row of its own.
+
+    Args:
+        runs: of different names.
+    """
+    from matplotlib.figure import Figure
+
+    palette = colours([run.name for run in runs])
+    groups: list[list[Run]] = []
+    for run in runs:
+        group = next((group for group in groups if group[0].loss == run.loss), None)
+        if group is None:
+            groups.append([run])
+        else:
+            group.append(run)
+    scored = any("valid/sdr" in run.curves for run in runs)
+    heights = [3.4] * scored + [3.4 if len(groups) == 1 else 2.2] * len(groups)
+    figure = Figure(figsize=(13, 1.4 + sum(heights)), layout="constrained")
+    axes = figure.subplots(
+        len(heights), 2, sharex="col", sharey="row", height_ratios=heights, squeeze=False
+    )
+    if scored:
+        _draw_scores(axes[0], runs, palette)
+    for row, group in zip(axes[len(axes) - len(groups) :], groups, strict=True):
+        _draw_losses(row, group, palette, len(groups) > 1)
+    for panel, label in zip(axes[-1], ("Wall clock (minutes)", "Training steps"), strict=True):
+        panel.set_xlabel(label)
+    for panel in axes.flat:
+        panel.grid(color="#dee2e6", linewidth=0.7)
+        panel.set_axisbelow(True)
+        panel.spines[["top", "right"]].set_visible(False)
+    axes[0, 0].set_xlim(left=0)
+    figure.align_ylabels(axes)
+    handles = _legend(runs, palette)
+    columns = max(1, 165 // (8 + max(len(str(handle.get_label())) for handle in handles)))
+    figure.legend(handles=handles, loc="outside upper center", ncols=columns, frameon=False)
+    return figure
+
+
+def _draw_scores(row: Sequence[Axes], runs: Sequence[Run], palette: Mapping[str, str]) -> None:
+    for panel, along in zip(row, ("minutes", "steps"), strict=True):
+        for run in runs:
+            curve, colour = run.curves.get("valid/sdr"), palette[run.name]
+            if curve is None:
+                continue
+            x = getattr(curve, along)
+            panel.plot(x, curve.values, color=colour, marker="o", markersize=3.5, linewidth=1.6)
+            best = _best(curve)
+            if best is not None:
+                panel.plot(x[best], curve.values[best], "o", color=colour, markersize=9, mfc="none")
+    row[0].set_ylabel("SDR (dB)")
+    row[0].set_title("Validation, median SDR", loc="left", weight="bold", fontsize=11)
+
+
+def _draw_losses(
+    row: Sequence[Axes], runs: Sequence[Run], palette: Mapping[str, str], named: bool
+) -> None:
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    for panel, along in zip(row, ("minutes", "steps"), strict=True):
+        for run in runs:
+            colour = palette[run.name]
+            train, valid = run.curves.get("train/loss"), run.curves.get("valid/loss")
+            if train is not None:
+                x = getattr(train, along)
+                panel.plot(x, train.values, color=colour, linewidth=0.7, alpha=0.25)
+                panel.plot(x, smooth(train.values), color=colour, linewidth=1.6)
+            if valid is not None:
+                x = getattr(valid, along)
+                panel.plot(x, valid.values, "--o", color=colour, markersize=3.5, linewidth=1.2)
+    low, high, scale = _limits(runs)
+    row[0].set_yscale(scale)
+    row[0].set_ylim(low, high)
+    if scale == "log":
+        row[0].yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        row[0].yaxis.set_major_formatter("{x:g}")
+        row[0].yaxis.set_minor_locator(NullLocator())
+    row[0].set_ylabel("Loss")
+    title = f"Loss of {', '.join(run.name for run in runs)}" if named else "Loss"
+    row[0].set_title(title, loc="left", weight="bold", fontsize=11)
+    row[0].set_title("training, faint unsmoothed; validation dashed", loc="right", **NOTE)
+    row[1].set_title(_terms(runs[0].loss), loc="right", **NOTE)
+
+
+def _limits(runs: Sequence[Run]) -> tuple[float, float, str]:
+    """Range and scale of losses; single batches far from the rest may leave the panel."""
+    shown = []
+    for run in runs:
+        if (train := run.curves.get("train/loss")) is not None:
+            shown += [smooth(train.values), np.nanpercentile(train.values, (2, 98))]
+        if (valid := run.curves.get("valid/loss")) is not None:
+            shown.append(valid.values)
+    values = np.concatenate([*shown, []])
+    values = values[np.isfinite(values)]
+    if not values.size:
+        return 0.0, 1.0, "linear"
+    low, high = float(values.min()), float(values.max())
+    if low > 0 and high > 10 * low:
+        return low / 1.2, high * 1.2, "log"
+    margin = 0.06 * (high - low) or 0.1 * abs(high) or 1.0
+    return low - margin, high + margin, "linear"
+
+
+def smooth(values: Array) -> Array:
+    """Centred moving mean over a fifteenth of the run; at its ends, over what there is of it.
+
+    Args:
+        values: `[points]`.
+    """
+    window = np.ones(2 * (len(values) // (2 * SMOOTHING)) + 1)
+    sums, counts = (np.convolve(part, window, "same") for part in (values, np.ones(len(values))))
+    return sums / counts
+
+
+def _best(curve: Curve) -> int | None:
+    return int(np.nanargmax(curve.values)) if np.isfinite(curve.values).any() else None
+
+
+def _terms(loss: Mapping[str, Any]) -> str:
+    """Settings of a loss that are in force, in a line."""
+    return ", ".join(
+        f"{name} {value:g}" if isinstance(value, (int, float)) else f"{name} {value}"
+        for name, value in loss.items()
+        if value and not isinstance(value, (list, dict))
+    )
+
+
+def _legend(runs: Sequence[Run], palette: Mapping[str, str]) -> list[Line2D]:
+    from matplotlib.lines import Line2D
+
+    handles = []
+    for run in runs:
+        label, curve = run.name, run.curves.get("valid/sdr")
+        if curve is not None and (best := _best(curve)) is not None:
+            label += f": {curve.values[best]:.2f} dB after {curve.minutes[best]:.0f} min"
+        handles.append(Line2D([], [], color=palette[run.name], linewidth=3, label=label))
+    return handles

@@ -1,0 +1,130 @@
+"""What to search: settings of a training run and the values to try."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from omegaconf import DictConfig, OmegaConf
+
+from unbraid.errors import ConfigError
+from unbraid.training.config import TrainConfig, load, overlay
+from unbraid.training.trials import words
+
+
+@dataclass
+class SearchConfig:
+    """The section `search` of a configuration of `unbraid tune`.
+
+    Attributes:
+        space: what to try: dotted key -> list of values, or a range `{low, high, log}`, which
+            holds whole numbers if both ends are whole.
+        trials: how many to draw at random; null tries every combination of the lists.
+        minutes: length of a trial by the clock; null: `run.steps`.
+        grace: part of a random trial that is trained before it may be stopped early; there and
+            after each doubling, only the better half goes on.
+        cpus: cores of a trial; null: all of a machine, one trial at a time.
+    """
+
+    space: dict[str, Any] = field(default_factory=dict)
+    trials: int | None = None
+    minutes: float | None = None
+    grace: float = 0.25
+    cpus: int | None = None
+
+
+@dataclass
+class Range:
+    """Numbers to draw from, `high` included.
+
+    Attributes:
+        low: smallest.
+        high: largest.
+        log: whether each factor is equally likely, and not each difference.
+    """
+
+    low: Any
+    high: Any
+    log: bool = False
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search that makes sense.
+
+    Attributes:
+        config: of the training runs.
+        options: of the search.
+        space: what to try: dotted key -> list of values or range.
+    """
+
+    config: TrainConfig
+    options: SearchConfig
+    space: dict[str, list[Any] | Range]
+
+    @property
+    def folder(self) -> Path:
+        """Where everything goes."""
+        return Path(self.config.run.folder) / f"{self.config.name}-search"
+
+    @property
+    def logarithmic(self) -> list[str]:
+        """Keys whose factors count, not their differences."""
+        choices = self.space.items()
+        return [key for key, choice in choices if isinstance(choice, Range) and choice.log]
+
+
+def read_search(path: Path, overrides: Sequence[str] = ()) -> Search:
+    """Reads a configuration of `unbraid tune` and checks what can be checked before training.
+
+    Args:
+        path: YAML of a `TrainConfig` with a section `search`, see `SearchConfig`.
+        overrides: `key=value` words that overlay it.
+
+    Raises:
+        ConfigError: for an unknown key or an impossible value, in the space, too.
+    """
+    stated = cast(DictConfig, OmegaConf.merge(load(path), OmegaConf.from_dotlist([*overrides])))
+    section = stated.pop("search", None)
+    if not isinstance(section, DictConfig):
+        raise ConfigError(f"{path}: has no section `search` that says what to try")
+    options = overlay(SearchConfig, path, section)
+    config = overlay(TrainConfig, path, stated)
+    space = {key: _choice(path, key, values) for key, values in options.space.items()}
+    if not space:
+        raise ConfigError(f"{path}: search.space is empty; give it a key and its values")
+    for key, choice in space.items():
+        for value in [choice.low, choice.high] if isinstance(choice, Range) else choice:
+            overlay(TrainConfig, path, stated, words({key: value}))
+    if options.trials is None and any(isinstance(choice, Range) for choice in space.values()):
+        raise ConfigError(f"{path}: search.trials must say how many to draw from the ranges")
+    for name, value, least in (("trials", options.trials, 1), ("cpus", options.cpus, 1)):
+        if value is not None and value < least:
+            raise ConfigError(f"{path}: search.{name} must be at least {least}, not {value}")
+    if options.minutes is not None and options.minutes <= 0:
+        raise ConfigError(f"{path}: search.minutes must be above 0, not {options.minutes:g}")
+    if not 0 < options.grace < 1:
+        raise ConfigError(f"{path}: search.grace must be between 0 and 1, not {options.grace:g}")
+    if config.run.devices != 1:
+        raise ConfigError(
+            f"{path}: run.devices must be 1: trials side by side (search.cpus) use the cores"
+        )
+    return Search(config, options, space)
+
+
+def _choice(path: Path, key: str, values: Any) -> list[Any] | Range:
+    if isinstance(values, list) and values:
+        return values
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: search.space: {key} needs a list of values, or low and high")
+    chosen = overlay(Range, path, OmegaConf.create(values))
+    numbers = [chosen.low, chosen.high]
+    if any(isinstance(end, bool) or not isinstance(end, (int, float)) for end in numbers):
+        raise ConfigError(f"{path}: search.space: {key}'s low and high must be numbers")
+    if chosen.low >= chosen.high or (chosen.log and chosen.low <= 0):
+        raise ConfigError(
+            f"{path}: search.space: {key}'s low must be less than high, and above 0 if log"
+        )
+    return chosen

@@ -1,0 +1,145 @@
+"""Curves of training runs: what is read from the logs, what is drawn, what is refused."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+pytest.importorskip("matplotlib")
+pytest.importorskip("tensorboard")
+from torch.utils.tensorboard import SummaryWriter
+
+from unbraid.cli import app
+from unbraid.errors import DataError
+from unbraid.training.curves import draw, plot_curves, read_run, smooth
+
+Points = list[tuple[int, float, float]]  # steps, minutes, value
+
+
+def write_session(folder: Path, points: dict[str, Points], loss: str = "{waveform: 1.0}") -> Path:
+    (folder / "tensorboard").mkdir(parents=True, exist_ok=True)
+    (folder / "config.yaml").write_text(f"name: {folder.name}\nloss: {loss}\n")
+    start = time.time()
+    with SummaryWriter(folder / "tensorboard") as writer:
+        for tag, rows in points.items():
+            for step, minutes, value in rows:
+                writer.add_scalar(tag, value, step, walltime=start + 60 * minutes)
+    return folder
+
+
+def losses(first: int, last: int, scale: float = 1.0) -> Points:
+    return [(step, step / 40, scale / step) for step in range(first, last + 1, 20)]
+
+
+def test_curves_are_what_was_logged(tmp_path):
+    points = {
+        "train/loss": losses(20, 400),
+        "valid/loss": [(200, 5.5, 0.5), (400, 11.0, 0.25)],
+        "valid/sdr": [(200, 5.5, 1.5), (400, 11.0, 3.5)],
+        "songs/one (as is)/vocals": [(200, 5.5, 9.0)],
+    }
+    run = read_run(write_session(tmp_path / "first", points))
+    assert run.name == "first"
+    assert set(run.curves) == {"train/loss", "valid/loss", "valid/sdr"}
+    for tag, curve in run.curves.items():
+        steps, minutes, values = zip(*points[tag], strict=True)
+        np.testing.assert_array_equal(curve.steps, steps)
+        np.testing.assert_allclose(curve.minutes, minutes, atol=0.1)
+        np.testing.assert_allclose(curve.values, values, rtol=1e-6)
+
+
+def test_a_resumed_run_is_one_curve_without_the_pause(tmp_path):
+    folder = tmp_path / "run"
+    write_session(folder, {"train/loss": [(20, 1, 0.5), (40, 2, 0.4), (60, 3, 0.3)]})
+    for file in (folder / "tensorboard").iterdir():
+        file.rename(file.with_name("events.out.tfevents.0000000001"))
+    write_session(folder, {"train/loss": [(60, 1, 0.2), (80, 2, 0.1)]})
+    curve = read_run(folder).curves["train/loss"]
+    np.testing.assert_array_equal(curve.steps, [20, 40, 60, 80])
+    np.testing.assert_allclose(curve.values, [0.5, 0.4, 0.2, 0.1], rtol=1e-6)
+    np.testing.assert_allclose(curve.minutes, [1, 2, 3, 4], atol=0.2)
+
+
+def lines(axes) -> list[np.ndarray]:
+    return [line.get_ydata() for line in axes.get_lines()]
+
+
+def test_runs_of_one_loss_share_a_panel_and_others_have_their_own(tmp_path):
+    score = [(100, 3.0, 1.0), (200, 6.0, 2.0)]
+    folders = [
+        write_session(tmp_path / name, {"train/loss": losses(20, 200), "valid/sdr": score}, loss)
+        for name, loss in (("a", "{}"), ("b", "{waveform: 1.0}"), ("c", "{waveform: 3.0}"))
+    ]
+    runs = [read_run(folder) for folder in folders]
+    shared, separate = draw(runs[:2]), draw(runs)
+    assert len(shared.axes) == 2 * 2  # scores and losses, by minutes and by steps
+    assert len(separate.axes) == 2 * 3
+    raw = runs[0].curves["train/loss"].values
+    for axes in shared.axes[2:]:
+        assert any(np.array_equal(line, raw) for line in lines(axes))
+        assert any(np.array_equal(line, smooth(raw)) for line in lines(axes))
+    for axes in shared.axes[:2]:
+        assert any(np.array_equal(line, [1.0, 2.0]) for line in lines(axes))
+    of_a = {line.get_color() for line in shared.axes[0].get_lines()[:1]}
+    of_b = {line.get_color() for line in shared.axes[0].get_lines()[2:3]}
+    assert of_a != of_b
+
+
+@pytest.mark.parametrize(("lowest", "scale"), [(1e-3, "log"), (-1e-3, "linear")])
+def test_losses_are_logarithmic_where_they_can_be(tmp_path, lowest, scale):
+    points = [(20 * n, n, lowest + 1.0 / n**3) for n in range(1, 60)]
+    run = read_run(write_session(tmp_path / "run", {"train/loss": points}))
+    assert [axes.get_yscale() for axes in draw([run]).axes] == [scale, scale]
+
+
+def test_smoothing_keeps_constants_and_takes_noise_away():
+    np.testing.assert_allclose(smooth(np.full(100, 3.0)), 3.0)
+    noise = np.random.default_rng(0).normal(size=1000)
+    assert smooth(noise).std() < noise.std() / 4
+    np.testing.assert_array_equal(smooth(np.array([1.0, 5.0])), [1.0, 5.0])
+
+
+def test_command_writes_a_picture(tmp_path):
+    from matplotlib.image import imread
+
+    run = write_session(tmp_path / "run", {"train/loss": losses(20, 200)})
+    picture = tmp_path / "pictures" / "curves.png"
+    done = CliRunner().invoke(app, ["report", "curves", str(run), "-o", str(picture)])
+    assert done.exit_code == 0, done.output
+    pixels = imread(picture)
+    assert min(pixels.shape[:2]) > 300
+    assert len(np.unique(pixels.reshape(-1, pixels.shape[2]), axis=0)) > 3
+
+
+def test_folders_without_runs_are_refused(tmp_path):
+    run = write_session(tmp_path / "run", {"train/loss": losses(20, 40)})
+    other = write_session(tmp_path / "other" / "run", {"train/loss": losses(20, 40)})
+    silent = write_session(tmp_path / "silent", {})
+    bare = write_session(tmp_path / "bare", {"train/loss": losses(20, 40)})
+    (bare / "config.yaml").unlink()
+    (tmp_path / "empty").mkdir()
+    for folders, message in (
+        ([tmp_path / "nowhere"], "no such folder"),
+        ([tmp_path / "empty"], "no logs"),
+        ([silent], "nothing is logged yet"),
+        ([bare], "config.yaml is missing"),
+        ([run, other], "two runs are named run"),
+    ):
+        with pytest.raises(DataError, match=message) as raised:
+            plot_curves(folders, tmp_path / "curves.png")
+        assert "\n" not in str(raised.value)
+    assert not (tmp_path / "curves.png").exists()
+
+
+def test_report_without_a_command_is_about_scores(tmp_path):
+    for words in (["report", str(tmp_path)], ["report", "scores", str(tmp_path)]):
+        done = CliRunner().invoke(app, words)
+        assert isinstance(done.exception, DataError)
+        assert "no scores here" in str(done.exception)
+    shown = CliRunner().invoke(app, ["report", "--help"])
+    assert shown.exit_code == 0
+    assert "curves" in shown.output and "scores" in shown.output

@@ -1,0 +1,191 @@
+"""`unbraid tune`: what a search may be, how its trials look, and a search from end to end."""
+
+from __future__ import annotations
+
+import csv
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("lightning")
+pytest.importorskip("ray.tune")
+import ray
+import soundfile
+from typer.testing import CliRunner
+
+from unbraid.cli import app
+from unbraid.errors import ConfigError
+from unbraid.training.config import read_config
+from unbraid.training.search import Range, read_search
+from unbraid.training.trials import Trial, command, draw, ranked, words, write_trials
+from unbraid.training.tune import why
+
+RATE = 44100
+
+
+def write_config(folder: Path, search: str) -> Path:
+    path = folder / "tiny.yaml"
+    path.write_text(
+        f"""
+name: tiny
+licence: CC0 1.0
+data_card: tones and noise
+model: {{architecture: bandsplit, features: 4, hidden: 4, blocks: 1, bands: [[2, 1000]]}}
+data:
+  stems:
+    vocals: {{all: {{path: {folder}/voices}}}}
+    accompaniment: {{all: {{path: {folder}/music}}}}
+  valid: {folder}/songs
+  cache: {folder}/cache
+  seconds: 0.25
+  batch_size: 1
+  workers: 0
+optimizer: {{warmup: 2, ema: 0.8}}
+run:
+  folder: {folder}/runs
+  steps: 4
+  steps_per_epoch: 2
+  accelerator: cpu
+  conditions: [as is]
+search: {search}
+"""
+    )
+    return path
+
+
+def test_a_search_is_read_with_the_training_it_varies(tmp_path):
+    path = write_config(
+        tmp_path,
+        "{trials: 4, space: {optimizer.learning_rate: {low: 1.0e-4, high: 0.1, log: true},"
+        " model.hidden: {low: 4, high: 8}, run.precision: [32-true, bf16-mixed]}}",
+    )
+    search = read_search(path, ["search.trials=9", "optimizer.warmup=7"])
+    assert search.options.trials == 9
+    assert search.config.optimizer.warmup == 7
+    assert search.space == {
+        "optimizer.learning_rate": Range(1e-4, 0.1, True),
+        "model.hidden": Range(4, 8),
+        "run.precision": ["32-true", "bf16-mixed"],
+    }
+    assert search.logarithmic == ["optimizer.learning_rate"]
+    assert search.folder == tmp_path / "runs" / "tiny-search"
+
+
+@pytest.mark.parametrize(
+    ("search", "message"),
+    [
+        ("null", "no section `search`"),
+        ("{space: {}}", "space is empty"),
+        ("{space: {optimizer.learning_rat: [0.1]}}", "no setting 'optimizer.learning_rat'"),
+        ("{space: {optimizer.warmup: [5, many]}}", "warmup"),
+        ("{space: {optimizer.warmup: 5}}", "needs a list of values, or low and high"),
+        ("{space: {optimizer.warmup: {low: 5}}}", "high"),
+        ("{space: {optimizer.warmup: {low: 5, high: 5}}, trials: 2}", "less than high"),
+        ("{space: {optimizer.ema: {low: 0, high: 0.5, log: true}}, trials: 2}", "above 0 if log"),
+        ("{space: {optimizer.warmup: {low: 5, high: 9}}}", "search.trials"),
+        ("{space: {optimizer.warmup: [5]}, trials: 0}", "trials must be at least 1"),
+        ("{space: {optimizer.warmup: [5]}, minutes: -1}", "minutes must be above 0"),
+        ("{space: {optimizer.warmup: [5]}, grace: 1.0}", "grace must be between 0 and 1"),
+        ("{space: {optimizer.warmup: [5]}, trails: 3}", "no setting 'trails'.*trials"),
+    ],
+)
+def test_impossible_searches_are_refused(tmp_path, search, message):
+    with pytest.raises(ConfigError, match=message) as raised:
+        read_search(write_config(tmp_path, search))
+    assert "\n" not in str(raised.value)
+
+
+TRIALS = [
+    Trial("trial-00", {"a.rate": 0.1, "b.kind": "x y"}, 1.5, 10, "finished"),
+    Trial("trial-01", {"a.rate": 0.01, "b.kind": None}, 4.0, 5, "stopped early"),
+    Trial("trial-02", {"a.rate": 0.001, "b.kind": [1, 2]}, None, 0, "failed: no data"),
+]
+
+
+@pytest.mark.parametrize(("mode", "order"), [("max", [1, 0, 2]), ("min", [0, 1, 2])])
+def test_the_best_trial_is_first_and_failed_ones_are_last(mode, order):
+    assert ranked(TRIALS, mode) == [TRIALS[number] for number in order]
+
+
+def test_results_are_written_as_a_table(tmp_path):
+    write_trials(TRIALS, "valid/sdr", tmp_path / "results.csv")
+    with (tmp_path / "results.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["valid/sdr"] for row in rows] == ["1.5", "4.0", ""]
+    assert [row["b.kind"] for row in rows] == ["x y", "null", "[1, 2]"]
+    assert rows[2]["state"] == "failed: no data"
+
+
+def test_the_picture_has_a_panel_for_each_key_with_all_scores():
+    figure = draw(TRIALS[:2], "valid/sdr", ["a.rate"])
+    panels = {axes.get_xlabel(): axes for axes in figure.axes}
+    assert set(panels) == {"a.rate", "b.kind"}
+    places = panels["a.rate"].collections[0].get_offsets()
+    np.testing.assert_allclose(places, [[0.1, 1.5], [0.01, 4.0]])
+    assert panels["a.rate"].get_xscale() == "log"
+    assert {tick.get_text() for tick in panels["b.kind"].get_xticklabels()} == {"x y", "null"}
+
+
+def test_words_say_the_settings_again(tmp_path):
+    path = write_config(tmp_path, "{space: {optimizer.warmup: [5]}}")
+    settings = {
+        "optimizer.learning_rate": 1.25e-5,
+        "run.conditions": ["as is", "mono"],
+        "run.patience": None,
+        "data_card": "all: 'mine', \"yours\" = {x}",
+    }
+    search = read_search(path, words(settings))
+    assert search.config.optimizer.learning_rate == 1.25e-5
+    assert search.config.run.conditions == ["as is", "mono"]
+    assert search.config.run.patience is None
+    assert search.config.data_card == settings["data_card"]
+
+
+def test_errors_of_trials_are_one_line_without_their_class():
+    assert why(ConfigError("no data")) == "no data"
+    told = RuntimeError("Traceback:\n  File ...\nunbraid.errors.DataError: songs: no such folder\n")
+    assert why(told) == "songs: no such folder"
+
+
+@pytest.mark.slow
+def test_a_search_from_end_to_end(tmp_path):
+    tones = np.sin(np.arange(RATE) / 10)[:, None].repeat(2, 1) / 4
+    noise = np.random.default_rng(0).normal(size=(RATE, 2)) / 10
+    for name, audio in {
+        "voices/a.wav": tones,
+        "music/a.wav": noise,
+        "songs/one/vocals.wav": tones,
+        "songs/one/accompaniment.wav": noise,
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(tmp_path / name, audio, RATE)
+    search = "{space: {model.features: [4, -1]}, cpus: 1}"
+    path = write_config(tmp_path, search)
+
+    done = CliRunner().invoke(app, ["tune", str(path)])
+
+    assert not ray.is_initialized()
+    assert done.exit_code == 1, done.output  # one trial is impossible
+    folder = tmp_path / "runs" / "tiny-search"
+    with (folder / "results.csv").open(newline="") as file:
+        good, bad = csv.DictReader(file)
+    assert (good["model.features"], good["steps"], good["state"]) == ("4", "4", "finished")
+    assert np.isfinite(float(good["valid/sdr"]))
+    assert bad["state"].startswith("failed: ")
+    assert (folder / good["trial"] / f"{good['trial']}.safetensors").is_file()
+    assert (folder / "search.png").stat().st_size > 1000
+    best = next(line for line in done.output.splitlines() if "unbraid train" in line)
+    _, _, config, *overrides = shlex.split(best)
+    assert read_config(Path(config), overrides).model["features"] == 4
+
+    again = CliRunner().invoke(app, ["tune", str(path), "optimizer.warmup=3"])
+    assert isinstance(again.exception, ConfigError)
+    assert "another configuration, see 'warmup: 3'" in str(again.exception)
+
+
+def test_the_command_ends_trainings_by_the_clock_if_trials_were(tmp_path):
+    assert command(Path("a b.yaml"), TRIALS[0], 2.5).endswith("--minutes 2.5")
+    assert "--minutes" not in command(Path("a b.yaml"), TRIALS[0], None)
+    assert "'a b.yaml'" in command(Path("a b.yaml"), TRIALS[0], None)
