@@ -3,9 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
+
+from unbraid.errors import ConfigError
+
+SEGMENT = 8.0  # seconds, unless someone wants another length
+
+
+def segment_samples(config: Any, seconds: float | None = None) -> int:
+    """Length of a segment in samples: whole hops, so that frames of overlapping ones coincide.
+
+    Args:
+        config: of the network; the `segment` of an exported one is the only length it takes.
+        seconds: length that is wanted; by default what the network takes, or `SEGMENT`.
+
+    Raises:
+        ConfigError: if the length is not positive, or the network takes another.
+    """
+    fixed: int | None = getattr(config, "segment", None)
+    if seconds is None and fixed is not None:
+        return fixed
+    seconds = SEGMENT if seconds is None else seconds
+    if not 0 < seconds < float("inf"):
+        raise ConfigError(f"segment {seconds}: give a positive number of seconds")
+    hop: int = getattr(config, "hop", 1)
+    samples = max(2, round(seconds * config.sample_rate / hop)) * hop
+    if fixed not in (None, samples):
+        raise ConfigError(
+            f"segment {seconds}: the network was exported for {fixed / config.sample_rate:.3f} s; "
+            f"leave it out, or export again with --segment {seconds}"
+        )
+    return samples
 
 
 def crossfaded(

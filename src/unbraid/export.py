@@ -1,0 +1,171 @@
+"""ONNX that takes a waveform and gives waveforms, for onnxruntime on any machine.
+
+The graph holds the whole network from samples to samples: `unbraid.fourier` for the STFT, ONNX's
+own nodes for the LSTMs, and neither complex numbers nor loops. Its segment is of a fixed length,
+its batch of any size.
+"""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from unbraid.errors import ConfigError, ModelError, UnbraidError
+from unbraid.fourier import MatmulSTFT
+from unbraid.models import checkpoint, find
+from unbraid.models.bandsplit import BandSplit
+from unbraid.models.conv1d import Conv1d
+from unbraid.models.dprnn import DPRNN
+from unbraid.models.onnx import INPUT, OUTPUT, SUFFIX, OnnxConfig, OnnxNetwork, metadata_of
+from unbraid.models.openunmix import OpenUnmix
+from unbraid.overlap import SEGMENT, segment_samples
+from unbraid.replacing import replacing
+
+OPSET = 17  # the first with LayerNormalization; onnxruntime 1.12 and later run it
+TOLERANCE = 1e-4  # of full scale, between onnxruntime and torch
+
+
+def export(name_or_path: str | Path, out: str | Path, segment: float = SEGMENT) -> OnnxConfig:
+    """Write a network as ONNX; the file appears whole and compared with torch, or not at all.
+
+    Args:
+        name_or_path: name of a model at hand, or path of a weight file.
+        out: file to write, `.onnx`.
+        segment: length that the graph takes, in seconds; rounded to whole hops.
+
+    Returns:
+        What the file tells of itself.
+
+    Raises:
+        ConfigError: for an impossible segment or another suffix.
+        ModelError: if the network can't be had, has no such form, or differs in onnxruntime.
+        UnbraidError: if the file can't be written.
+    """
+    out, path = Path(out), find(name_or_path)
+    if out.suffix != SUFFIX:
+        raise ConfigError(f"{out}: choose a name that ends in {SUFFIX}")
+    if path.suffix == SUFFIX:
+        raise ModelError(f"{path}: exported already; name the model that it was made of")
+    info = checkpoint.read_info(path)
+    network = checkpoint.load(path)
+    settings: Any = network.config
+    config = OnnxConfig(
+        targets=settings.targets,
+        residual=settings.residual,
+        sample_rate=settings.sample_rate,
+        hop=getattr(settings, "hop", 1),
+        segment=segment_samples(settings, segment),
+    )
+    graph = _on_real_numbers(network, config.segment)
+    try:
+        with replacing(out) as temporary:
+            temporary.touch()  # a folder that can't be written to is known before the work
+            _write(graph, config.segment, temporary)
+            _describe(temporary, config, metadata_of(info, config))
+            _compare(OnnxNetwork(temporary), network)
+    except OSError as error:
+        raise UnbraidError(f"{out}: can't be written ({error.strerror}); choose another") from error
+    return config
+
+
+class _Masking(nn.Module):
+    """A network that masks spectrograms: `[b, 2, samples]` to `[b, targets, 2, samples]`.
+
+    Args:
+        network: the network.
+        stft: of the network's window.
+    """
+
+    def __init__(self, network: BandSplit | DPRNN | OpenUnmix, stft: MatmulSTFT) -> None:
+        super().__init__()
+        self.network, self.stft = network, stft
+
+    def forward(self, mixture: Tensor) -> Tensor:
+        """Estimate the targets."""
+        spectrum = self.stft(mixture)  # [b, c, f, t, 2]
+        estimates = self._estimates(spectrum)  # [b, targets, c, f, t, 2]
+        targets = len(self.network.config.targets)
+        audio = self.stft.inverse(estimates.flatten(0, 2))
+        return audio.reshape(-1, targets, 2, self.stft.samples)
+
+    def _estimates(self, spectrum: Tensor) -> Tensor:
+        mixture = spectrum.unsqueeze(1)
+        if isinstance(self.network, BandSplit):
+            return _product(self.network.real_masks(spectrum), mixture)
+        magnitudes = spectrum.square().sum(-1).sqrt()
+        masks = self.network.masks(magnitudes)  # which takes magnitudes of what it gets
+        if isinstance(self.network, DPRNN):
+            masks = masks.transpose(-1, -2)
+        return masks.unsqueeze(-1) * mixture
+
+
+def _product(a: Tensor, b: Tensor) -> Tensor:
+    """Complex product of pairs `[..., 2]`."""
+    re = a[..., 0] * b[..., 0] - a[..., 1] * b[..., 1]
+    im = a[..., 0] * b[..., 1] + a[..., 1] * b[..., 0]
+    return torch.stack([re, im], dim=-1)
+
+
+def _on_real_numbers(network: nn.Module, samples: int) -> nn.Module:
+    """The network for audio of a length, without complex numbers."""
+    if isinstance(network, Conv1d):
+        return network
+    if not isinstance(network, BandSplit | DPRNN | OpenUnmix):
+        raise ModelError(f"{type(network).__name__} has no form on real numbers to export")
+    config = network.config
+    if isinstance(network, DPRNN) and network.config.causal:
+        raise ModelError("a causal dprnn has no form on real numbers to export")
+    if config.n_fft % config.hop:
+        raise ModelError(f"n_fft {config.n_fft} is not whole hops of {config.hop}: can't export it")
+    if samples < config.n_fft:
+        least = config.n_fft / config.sample_rate
+        raise ConfigError(f"segment: give {least:.3f} s, the network's window, or more")
+    window = torch.hann_window(config.n_fft)
+    if not isinstance(network, OpenUnmix):
+        window = window.sqrt()  # as unbraid.spectrogram has it
+    return _Masking(network, MatmulSTFT(window, config.hop, samples)).eval()
+
+
+def _write(graph: nn.Module, samples: int, path: Path) -> None:
+    """Trace: the exporter that writes LSTMs as LSTMs in every version of torch that we support."""
+    with warnings.catch_warnings(), torch.inference_mode():
+        warnings.simplefilter("ignore")  # that it is the older one; that shapes are fixed
+        torch.onnx.export(
+            graph,
+            (torch.zeros(2, 2, samples),),
+            str(path),
+            dynamo=False,
+            opset_version=OPSET,
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+            dynamic_axes={INPUT: {0: "batch"}, OUTPUT: {0: "batch"}},
+        )
+
+
+def _describe(path: Path, config: OnnxConfig, metadata: dict[str, str]) -> None:
+    """Add the metadata, and the output's shape, of which the tracer knows the batch alone."""
+    model = onnx.load(path)
+    shape = model.graph.output[0].type.tensor_type.shape
+    for dimension, size in zip(
+        shape.dim[1:], (len(config.targets), 2, config.segment), strict=True
+    ):
+        dimension.dim_value = size
+    onnx.helper.set_model_props(model, metadata)
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, path)
+
+
+def _compare(exported: OnnxNetwork, network: nn.Module) -> None:
+    """Compare on noise and the silence after it, in a batch of another size than the traced one."""
+    samples = exported.config.segment
+    noise = 0.1 * torch.randn(1, 2, samples, generator=torch.Generator().manual_seed(0))
+    noise[..., samples * 3 // 4 :] = 0
+    with torch.inference_mode():
+        difference = float((exported(noise) - network(noise)).abs().max())
+    if not difference < TOLERANCE:
+        raise ModelError(f"onnxruntime differs from torch by {difference:.1e}: nothing exported")

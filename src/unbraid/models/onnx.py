@@ -1,0 +1,155 @@
+"""Exported networks, run by onnxruntime: no network is built in torch, no weight file is read."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from unbraid.errors import ConfigError, ModelError
+from unbraid.models.checkpoint import ModelInfo
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+FORMAT = "unbraid-onnx-1"
+SUFFIX = ".onnx"
+INPUT, OUTPUT = "mixture", "targets"
+
+
+@dataclass(frozen=True)
+class OnnxConfig:
+    """What a graph tells of its network.
+
+    Attributes:
+        targets: stems that the network estimates.
+        residual: name of what remains of the mixture.
+        sample_rate: Hz.
+        hop: STFT hop in samples, 1 without an STFT.
+        segment: samples that the graph takes, no more and no fewer.
+    """
+
+    targets: tuple[str, ...]
+    residual: str
+    sample_rate: int
+    hop: int
+    segment: int
+
+
+class OnnxNetwork:
+    """A graph of `unbraid export`, to be called as the network that it was made of.
+
+    Args:
+        path: the `.onnx` file.
+
+    Raises:
+        ModelError: if onnxruntime is missing, or the file is damaged or of another kind.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self._session = _session(Path(path), optimized=True)
+        self.config = _config(_metadata(self._session, Path(path)))
+
+    def __call__(self, mixture: Tensor) -> Tensor:
+        """Estimate the targets `[b, targets, 2, segment]` of a mixture `[b, 2, segment]`."""
+        (estimates,) = self._session.run([OUTPUT], {INPUT: mixture.numpy()})
+        return torch.from_numpy(estimates)
+
+    def to(self, device: torch.device) -> OnnxNetwork:
+        """Itself: onnxruntime computes on the processor.
+
+        Raises:
+            ConfigError: for any other device.
+        """
+        if device.type != "cpu":
+            raise ConfigError(
+                f"device {device.type!r}: ONNX networks run on the processor; use cpu"
+            )
+        return self
+
+    def eval(self) -> OnnxNetwork:
+        """Itself: a graph is not trained."""
+        return self
+
+
+def read_info(path: Path) -> ModelInfo:
+    """Header of an exported network: that of the weight file that it was made of.
+
+    Raises:
+        ModelError: if onnxruntime is missing, or the file is damaged or of another kind.
+    """
+    metadata = _metadata(_session(path, optimized=False), path)
+    config = _config(metadata)
+    return ModelInfo(
+        name=path.stem,
+        path=path,
+        architecture=metadata["architecture"],
+        config=vars(config),
+        targets=config.targets,
+        residual=config.residual,
+        sample_rate=config.sample_rate,
+        licence=metadata["licence"],
+        data=metadata["data"],
+        parameters=int(metadata["parameters"]),
+        sha256=metadata["sha256"],
+    )
+
+
+def metadata_of(info: ModelInfo, config: OnnxConfig) -> dict[str, str]:
+    """What goes into a file so that `OnnxNetwork` and `read_info` find it there."""
+    return {
+        "format": FORMAT,
+        "architecture": info.architecture,
+        "targets": json.dumps(config.targets),
+        "residual": config.residual,
+        "sample_rate": str(config.sample_rate),
+        "hop": str(config.hop),
+        "segment": str(config.segment),
+        "licence": info.licence,
+        "data": info.data,
+        "parameters": str(info.parameters),
+        "sha256": info.sha256,
+    }
+
+
+def _config(metadata: dict[str, str]) -> OnnxConfig:
+    return OnnxConfig(
+        targets=tuple(json.loads(metadata["targets"])),
+        residual=metadata["residual"],
+        sample_rate=int(metadata["sample_rate"]),
+        hop=int(metadata["hop"]),
+        segment=int(metadata["segment"]),
+    )
+
+
+def _session(path: Path, optimized: bool) -> InferenceSession:
+    try:
+        import onnxruntime
+    except ModuleNotFoundError as error:
+        raise ModelError(
+            f"{path}: onnxruntime is missing: this needs pip install 'unbraid[export]'"
+        ) from error
+    options: Any = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 3  # errors
+    if not optimized:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    try:
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's exceptions share no base of their own
+        reason = str(error).splitlines()[0]
+        raise ModelError(f"{path}: not a readable ONNX file ({reason}); export it again") from error
+
+
+def _metadata(session: InferenceSession, path: Path) -> dict[str, str]:
+    metadata: dict[str, str] = session.get_modelmeta().custom_metadata_map
+    if metadata.get("format") != FORMAT:
+        raise ModelError(
+            f"{path}: ONNX, but not of `unbraid export` (its metadata says format "
+            f"{metadata.get('format')!r}, not {FORMAT!r})"
+        )
+    return metadata

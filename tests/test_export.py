@@ -1,0 +1,197 @@
+"""Exported networks: equal to torch's, in onnxruntime alone and through `unbraid separate`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import soundfile
+import torch
+from torch import nn
+from typer.testing import CliRunner
+
+from unbraid import Separator
+from unbraid.cli import app
+from unbraid.errors import ConfigError, ModelError, UnbraidError
+from unbraid.export import export
+from unbraid.models import build, checkpoint
+from unbraid.models.onnx import OnnxNetwork
+
+RATE = 44100
+SEGMENT = 0.5
+NETWORKS = {
+    "bandsplit": {"features": 4, "hidden": 4, "blocks": 1, "targets": ["vocals", "drums"]},
+    "dprnn": {"features": 4, "hidden": 4, "blocks": 1, "maps": 1},
+    "openunmix": {"hidden": 4, "own_residual": True},
+    "conv1d": {"channels": [4]},
+}
+LSTMS = {"bandsplit": 2, "dprnn": 2, "openunmix": 6, "conv1d": 0}
+
+
+def saved(path: Path, architecture: str, **config) -> Path:
+    torch.manual_seed(0)
+    network = build(architecture, **config)
+    checkpoint.save(network, path, architecture=architecture, licence="CC0-1.0", data="nothing")
+    return path
+
+
+@pytest.fixture(scope="module")
+def exported(model: Path, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("exported") / "tiny.onnx"
+    export(model, path, SEGMENT)
+    return path
+
+
+@pytest.mark.parametrize("architecture", NETWORKS)
+def test_the_graph_does_what_the_network_does(tmp_path, architecture: str) -> None:
+    config = NETWORKS[architecture]
+    weights = saved(tmp_path / "model.safetensors", architecture, **config)
+    export(weights, tmp_path / "model.onnx", SEGMENT)
+    network = checkpoint.load(weights)
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    (found,), (made,) = session.get_inputs(), session.get_outputs()
+    segment = int(session.get_modelmeta().custom_metadata_map["segment"])
+    targets = len(config.get("targets", ["vocals"]))
+    assert (found.name, found.shape) == ("mixture", ["batch", 2, segment])
+    assert (made.name, made.shape) == ("targets", ["batch", targets, 2, segment])
+    for batch in (1, 3):
+        mixture = torch.randn(batch, 2, segment) / 8
+        (estimates,) = session.run(None, {"mixture": mixture.numpy()})
+        with torch.inference_mode():
+            expected = network(mixture).numpy()
+        assert expected.std() > 1e-3
+        np.testing.assert_allclose(estimates, expected, atol=1e-4, rtol=0)
+    nodes = [node.op_type for node in onnx.load(tmp_path / "model.onnx").graph.node]
+    assert nodes.count("LSTM") == LSTMS[architecture]  # not unrolled
+    assert not {"Loop", "Scan", "If", "STFT", "DFT"} & set(nodes)
+
+
+def test_the_file_tells_what_it_was_made_of(model: Path, exported: Path) -> None:
+    info, made_of = checkpoint.read_info(exported), checkpoint.read_info(model)
+    own = {"name", "path", "config"}
+    for field in {field.name for field in dataclasses.fields(info)} - own:
+        assert getattr(info, field) == getattr(made_of, field), field
+    metadata = {prop.key: prop.value for prop in onnx.load(exported).metadata_props}
+    assert json.loads(metadata["targets"]) == ["vocals"]
+    assert int(metadata["segment"]) % int(metadata["hop"]) == 0
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_separate_needs_no_torch_network(
+    tmp_path, monkeypatch, model: Path, exported: Path, channels: int
+) -> None:
+    monkeypatch.setattr("unbraid.separator._multiplies_halves", lambda device: False)
+    song = tmp_path / "song.wav"
+    noise = np.random.default_rng(0).normal(0, 0.1, (round(1.3 * RATE), channels))
+    soundfile.write(song, noise, RATE, "PCM_16")
+    by_torch = Separator.from_pretrained(model, device="cpu", segment=SEGMENT).separate_file(
+        song, tmp_path / "torch"
+    )
+
+    def forbidden(*arguments: object, **options: object) -> None:
+        raise AssertionError("a torch network is built")
+
+    monkeypatch.setattr(nn.Module, "__init__", forbidden)
+    monkeypatch.setattr(checkpoint, "safe_open", forbidden)
+    command = ["separate", str(song), "-o", str(tmp_path / "onnx")]
+    command += ["--runtime", "onnx", "--model", str(exported)]
+    done = CliRunner().invoke(app, command, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+
+    stems = {}
+    for stem, path in by_torch.items():
+        stems[stem], _ = soundfile.read(tmp_path / "onnx" / "song" / f"{stem}.wav", dtype="int16")
+        expected, _ = soundfile.read(path, dtype="int16")
+        assert np.abs(expected).max() > 100
+        assert np.abs(stems[stem].astype(int) - expected).max() / 2**15 < 1e-4
+    mixture, _ = soundfile.read(song, dtype="int16")
+    np.testing.assert_array_equal(sum(stems.values()), mixture)
+
+
+def test_a_song_shorter_than_the_segment(exported: Path) -> None:
+    song = np.random.default_rng(0).normal(0, 0.1, (2, 1000)).astype(np.float32)
+    stems = Separator.from_pretrained(exported)(song, RATE)
+    np.testing.assert_allclose(sum(stems.values()), song, atol=1e-6)
+
+
+def test_the_command_line_exports(tmp_path, model: Path) -> None:
+    out = tmp_path / "deep" / "tiny.onnx"
+    command = ["export", str(model), str(out), "--segment", str(SEGMENT)]
+    done = CliRunner().invoke(app, command, catch_exceptions=False)
+    assert done.exit_code == 0
+    assert f"--model {out}" in done.output
+    assert OnnxNetwork(out).config.segment / RATE == pytest.approx(SEGMENT, abs=0.05)
+
+
+def test_a_file_that_differs_from_torch_never_appears(tmp_path, monkeypatch, model: Path) -> None:
+    out = tmp_path / "tiny.onnx"
+    out.write_text("older")
+    monkeypatch.setattr("unbraid.export.TOLERANCE", 0.0)
+    with pytest.raises(ModelError, match="differs from torch"):
+        export(model, out, SEGMENT)
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny.onnx"]
+    assert out.read_text() == "older"
+
+
+def test_what_can_not_be_exported(tmp_path, model: Path, exported: Path) -> None:
+    causal = saved(tmp_path / "causal.safetensors", "dprnn", features=4, hidden=4, causal=True)
+    uneven = saved(tmp_path / "uneven.safetensors", "dprnn", features=4, hidden=4, hop=1000)
+    dprnn = saved(tmp_path / "dprnn.safetensors", "dprnn", features=4, hidden=4)
+    (tmp_path / "file").touch()
+    for name, out, seconds, message in [
+        (causal, "a.onnx", SEGMENT, "causal"),
+        (uneven, "a.onnx", SEGMENT, "hop"),
+        (model, "a.pt", SEGMENT, "a.pt"),
+        (exported, "a.onnx", SEGMENT, "tiny.onnx"),
+        (dprnn, "a.onnx", 0.01, "segment"),
+        (model, "a.onnx", -1, "segment"),
+        (model, "file/a.onnx", SEGMENT, "can't be written"),
+        ("nonsense", "a.onnx", SEGMENT, "no model 'nonsense'"),
+    ]:
+        with pytest.raises(UnbraidError, match=message):
+            export(name, tmp_path / out, seconds)
+        assert not (tmp_path / out).exists()
+
+
+def test_files_that_are_not_exported_networks(tmp_path, exported: Path) -> None:
+    damaged, foreign = tmp_path / "damaged.onnx", tmp_path / "foreign.onnx"
+    damaged.write_bytes(exported.read_bytes()[:-1000])
+    graph = onnx.load(exported)
+    del graph.metadata_props[:]
+    onnx.save(graph, foreign)
+    for path, message in [(damaged, "export it again"), (foreign, "not of `unbraid export`")]:
+        with pytest.raises(ModelError, match=message):
+            Separator.from_pretrained(path)
+        with pytest.raises(ModelError, match=message):
+            checkpoint.read_info(path)
+
+
+def test_a_graph_keeps_its_segment_and_device(exported: Path) -> None:
+    with pytest.raises(ConfigError, match=r"exported for 0\.511 s"):
+        Separator.from_pretrained(exported, segment=2.0)
+    with pytest.raises(ConfigError, match="processor"):
+        OnnxNetwork(exported).to(torch.device("meta"))
+    Separator.from_pretrained(exported, segment=SEGMENT, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--runtime", "onnx"], "unbraid export bandsplit bandsplit.onnx"),
+        (["--runtime", "torch", "--model", "EXPORTED"], "onnxruntime"),
+    ],
+)
+def test_runtimes_that_do_not_fit_the_model(
+    tmp_path, exported: Path, options: list[str], message: str
+) -> None:
+    song = tmp_path / "song.wav"
+    soundfile.write(song, np.zeros((10, 2)), RATE)
+    options = [str(exported) if option == "EXPORTED" else option for option in options]
+    done = CliRunner().invoke(app, ["separate", str(song), "-o", str(tmp_path), *options])
+    assert isinstance(done.exception, UnbraidError)
+    assert message in str(done.exception)
