@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unbraid.audio import probe
@@ -60,13 +61,21 @@ def separate_songs(
             def report(fraction: float, task: Task = task) -> None:
                 on_progress(task, fraction)
 
-            finish(_separate(separator, task, options, report))
+            finish(separate_song(separator, task, options, report))
     return results
 
 
-def _separate(
+def separate_song(
     separator: Separator, task: Task, options: Options, progress: Callable[[float], None]
 ) -> Result:
+    """Separates a song; what goes wrong stands in the result.
+
+    Args:
+        separator: does it.
+        task: from `plan`.
+        options: what to write.
+        progress: gets the fraction done, from 0 to 1; what it raises ends the separation.
+    """
     from unbraid.separator import UnbraidWarning
 
     song = task.song
@@ -76,8 +85,8 @@ def _separate(
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", UnbraidWarning)
             files = separator.separate_file(
-                song.path,
-                options.out_dir / song.folder,
+                Path(song.path),
+                Path(options.out_dir / song.folder),
                 stems=options.stems,
                 name=options.name,
                 format=options.format,
@@ -89,8 +98,9 @@ def _separate(
         if task.plot:
             from unbraid.plot import plot_files
 
-            plot_files(song.path, files, task.plot)
-            files = {**files, "plot": task.plot}
+            picture = Path(task.plot)
+            plot_files(Path(song.path), files, picture)
+            files = {**files, "plot": picture}
     except (UnbraidError, OSError) as error:
         return Result(song, "failed", error=describe(error))
     except Exception:
@@ -103,7 +113,7 @@ def _separate(
             warnings.warn_explicit(
                 warning.message, warning.category, warning.filename, warning.lineno
             )
-    return Result(song, "done", files, duration, elapsed, tuple(said))
+    return Result(song, "done", {**files}, duration, elapsed, tuple(said))
 
 
 def _separate_at_once(
@@ -175,4 +185,4 @@ def _work(number: int, task: Task) -> Result:
             raise KeyboardInterrupt
         _worker["fractions"].put((number, fraction))
 
-    return _separate(_worker["separator"], task, _worker["options"], report)
+    return separate_song(_worker["separator"], task, _worker["options"], report)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import string
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Literal
 
 from unbraid.audio import probe
@@ -27,12 +27,12 @@ class Song:
     """A song to separate.
 
     Attributes:
-        path: the file.
+        path: the file: a Path, or for a fleet also a Url.
         folder: where its stems go, relative to the output folder.
     """
 
-    path: Path
-    folder: Path = Path()
+    path: PurePath
+    folder: PurePath = Path()
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Options:
     """What to write, the same for every song of a batch.
 
     Attributes:
-        out_dir: folder that all output lies in.
+        out_dir: folder that all output lies in: a Path, or for a fleet also a Url.
         stems: the stems to write.
         name: path of a stem below `out_dir`, with the fields {track}, {stem} and {ext}.
         format: "wav", "flac", "mp3" or "ogg".
@@ -49,7 +49,7 @@ class Options:
         skip_existing: leave out songs whose output is there already.
     """
 
-    out_dir: Path
+    out_dir: PurePath
     stems: tuple[str, ...]
     name: str = "{track}/{stem}.{ext}"
     format: str = "wav"
@@ -69,7 +69,7 @@ class Task:
     """
 
     song: Song
-    plot: Path | None
+    plot: PurePath | None
     duration: float | None
 
 
@@ -89,7 +89,7 @@ class Result:
 
     song: Song
     status: Literal["done", "skipped", "failed"]
-    files: dict[str, Path] = field(default_factory=dict)
+    files: dict[str, PurePath] = field(default_factory=dict)
     duration: float = 0.0
     elapsed: float = 0.0
     warnings: tuple[str, ...] = ()
@@ -119,20 +119,32 @@ def find_songs(inputs: Iterable[Path], out_dir: Path) -> list[Song]:
 
 
 def _search(root: Path, out_dir: Path) -> list[Song]:
+    return sorted((song for songs in walk(root, out_dir) for song in songs), key=lambda s: s.path)
+
+
+def walk(root: Path, out_dir: PurePath) -> Iterator[list[Song]]:
+    """Songs of a folder and its subfolders, one list a folder, listed as they are asked for.
+
+    Args:
+        root: the folder.
+        out_dir: folder that output goes to, which is left out.
+    """
     output = os.path.abspath(out_dir)
-    paths: list[Path] = []
     for folder, subfolders, files in os.walk(root):
         subfolders[:] = [
             name
-            for name in subfolders
+            for name in sorted(subfolders)
             if not name.startswith(".") and os.path.abspath(os.path.join(folder, name)) != output
         ]
-        paths += [
-            Path(folder, name)
-            for name in files
-            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
-        ]
-    return [Song(path, path.parent.relative_to(root)) for path in sorted(paths)]
+        below = Path(folder).relative_to(root)
+        songs = [Song(Path(folder, name), below) for name in sorted(files) if is_song(name)]
+        if songs:
+            yield songs
+
+
+def is_song(name: str) -> bool:
+    """Whether a file in a searched folder is one to separate, by its name."""
+    return not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES
 
 
 def check_options(options: Options) -> None:
@@ -156,16 +168,21 @@ def check_options(options: Options) -> None:
     if options.format == "flac" and options.bit_depth == "32f":
         raise ConfigError("flac holds no 32-bit float: choose 24 bits, or wav")
     _path_of(options, Song(Path("track")), "stem", options.format)
-    folder = options.out_dir.absolute()
+    if isinstance(options.out_dir, Path):
+        _check_folder(options.out_dir)
+
+
+def _check_folder(out_dir: Path) -> None:
+    folder = out_dir.absolute()
     while not folder.exists():
         folder = folder.parent
     if not folder.is_dir():
-        raise AudioError(f"{options.out_dir}: {folder} is a file, not a folder")
+        raise AudioError(f"{out_dir}: {folder} is a file, not a folder")
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise AudioError(f"{options.out_dir}: no permission to write to {folder}")
+        raise AudioError(f"{out_dir}: no permission to write to {folder}")
 
 
-def _path_of(options: Options, song: Song, stem: str, ext: str) -> Path:
+def _path_of(options: Options, song: Song, stem: str, ext: str) -> PurePath:
     name = options.name.format(track=song.path.stem, stem=stem, ext=ext)
     path = options.out_dir / song.folder / name
     inside = Path(os.path.abspath(options.out_dir))
@@ -174,12 +191,17 @@ def _path_of(options: Options, song: Song, stem: str, ext: str) -> Path:
     return path
 
 
-def plan(songs: Sequence[Song], options: Options) -> tuple[list[Task], list[Result]]:
+def plan(
+    songs: Sequence[Song],
+    options: Options,
+    exists: Callable[[PurePath], bool] = lambda path: Path(path).exists(),
+) -> tuple[list[Task], list[Result]]:
     """Checks every song before any is separated.
 
     Args:
-        songs: from `find_songs`.
+        songs: from `find_songs`, or a folder's from `walk`.
         options: checked by `check_options`.
+        exists: whether a file of the output is there.
 
     Returns:
         The songs to separate, and the results already known: unreadable ones, ones that would
@@ -187,7 +209,7 @@ def plan(songs: Sequence[Song], options: Options) -> tuple[list[Task], list[Resu
     """
     tasks: list[Task] = []
     results: list[Result] = []
-    outputs = {song: _outputs(song, options) for song in songs}
+    outputs = {song: outputs_of(song, options) for song in songs}
     owners: dict[str, list[Song]] = {}
     for song, paths in outputs.items():
         for path in paths.values():
@@ -197,10 +219,13 @@ def plan(songs: Sequence[Song], options: Options) -> tuple[list[Task], list[Resu
     for song, paths in outputs.items():
         try:
             _check_clashes(song, paths, owners, inputs)
-            if options.skip_existing and all(map(_exists, paths.values())):
+            if options.skip_existing and all(
+                any(map(exists, _forms(path))) for path in paths.values()
+            ):
                 results.append(Result(song, "skipped", paths))
                 continue
-            duration = probe(song.path).duration
+            # what a Url holds is seen where it is fetched
+            duration = probe(song.path).duration if isinstance(song.path, Path) else None
         except (UnbraidError, OSError) as error:
             results.append(Result(song, "failed", error=describe(error)))
             continue
@@ -208,28 +233,25 @@ def plan(songs: Sequence[Song], options: Options) -> tuple[list[Task], list[Resu
     return tasks, results
 
 
-def _outputs(song: Song, options: Options) -> dict[str, Path]:
+def outputs_of(song: Song, options: Options) -> dict[str, PurePath]:
+    """The files to write for a song: stem -> file, and the picture under "plot"."""
     paths = {stem: _path_of(options, song, stem, options.format) for stem in options.stems}
     if options.plot:
         paths["plot"] = _path_of(options, song, "plot", "png")
     return paths
 
 
-def _forms(path: Path) -> list[Path]:
+def _forms(path: PurePath) -> list[PurePath]:
     """A file to write, and for FLAC the float WAV that is written if it would clip."""
     return [path, path.with_suffix(".wav")] if path.suffix == ".flac" else [path]
 
 
-def _exists(path: Path) -> bool:
-    return any(form.exists() for form in _forms(path))
-
-
-def _key(path: Path) -> str:
+def _key(path: PurePath) -> str:
     return os.path.normcase(os.path.abspath(path))
 
 
 def _check_clashes(
-    song: Song, paths: dict[str, Path], owners: dict[str, list[Song]], inputs: set[str]
+    song: Song, paths: dict[str, PurePath], owners: dict[str, list[Song]], inputs: set[str]
 ) -> None:
     for path in paths.values():
         for form in _forms(path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from pathlib import Path
+from pathlib import PurePath
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -50,10 +50,10 @@ class Display:
     """Bars in a terminal, plain lines elsewhere; failures go to standard error.
 
     Args:
-        count: number of songs that will be separated.
+        count: number of songs that will be separated; None if it is not known yet.
     """
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int | None) -> None:
         self._console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
         self._live = self._console.is_interactive
         self._bars = Progress(
@@ -71,8 +71,9 @@ class Display:
             redirect_stderr=sys.stderr.isatty(),
             expand=True,
         )
-        self._bar_of: dict[Path, TaskID] = {}
+        self._bar_of: dict[PurePath, TaskID] = {}
         self._count = count
+        self._begun = 0
         self._last_line = time.monotonic()
         self._tally: Counter[str] = Counter()
 
@@ -99,8 +100,9 @@ class Display:
         path = task.song.path
         if self._live:
             if path not in self._bar_of:
-                place = f"{len(self._bar_of) + 1}/{self._count} " if self._count > 1 else ""
-                self._bar_of[path] = self._bars.add_task(place + path.name, total=task.duration)
+                self._bar_of[path] = self._bars.add_task(
+                    self._place() + path.name, total=task.duration
+                )
             self._bars.update(self._bar_of[path], completed=fraction * (task.duration or 0.0))
         elif time.monotonic() - self._last_line > SECONDS_BETWEEN_LINES:
             self._line(f"{path}: {fraction:.0%}")
@@ -109,7 +111,7 @@ class Display:
         """Shows what became of a song, in one line."""
         path = result.song.path
         if path in self._bar_of:
-            self._bars.update(self._bar_of[path], visible=False)
+            self._bars.remove_task(self._bar_of.pop(path))
         self._tally[result.status] += 1
         if result.error is not None:
             named = result.error.startswith(f"{path}:")
@@ -123,6 +125,12 @@ class Display:
             speed = result.duration / max(result.elapsed, 1e-9)
             line += f"  {clock(result.duration)} in {clock(result.elapsed)}, {speed:.1f}x real time"
         self._line("; ".join((line, *result.warnings)))
+
+    def _place(self) -> str:
+        if self._count == 1:
+            return ""
+        self._begun += 1
+        return f"{self._begun} " if self._count is None else f"{self._begun}/{self._count} "
 
     def _line(self, text: str) -> None:
         self._console.print(text)

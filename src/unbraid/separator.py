@@ -17,8 +17,10 @@ from unbraid.arrays import Array, as_stereo, checked, like
 from unbraid.audio import AudioReader, AudioWriter, Resampler, quantize
 from unbraid.audio.info import Block
 from unbraid.errors import ConfigError, ModelError
-from unbraid.models import checkpoint
-from unbraid.overlap import crossfaded
+from unbraid.models import checkpoint, find
+from unbraid.models.onnx import OnnxNetwork
+from unbraid.overlap import crossfaded, segment_samples
+from unbraid.wiener import wiener
 
 Progress = Callable[[float], object]
 
@@ -50,38 +52,43 @@ class Separator:
     computes in bfloat16 where the processor does that faster.
 
     Args:
-        model: a network of `unbraid.models`.
+        model: a network of `unbraid.models`, exported or not.
         device: `cpu`, `cuda`, `mps`, or `auto` for the best at hand.
-        segment: length of a segment in seconds.
+        segment: length of a segment in seconds; 8 by default, or what an exported network takes.
         overlap: part of a segment that it shares with the next, from 0 to 0.5.
         batch_size: segments that are separated at a time.
+        wiener: iterations of the filter of `unbraid.wiener` that each segment's stems go through.
 
     Raises:
-        ConfigError: for an impossible segment, overlap, batch size or device.
+        ConfigError: for an impossible segment, overlap, batch size, device or filter.
     """
 
     def __init__(
         self,
-        model: nn.Module,
+        model: nn.Module | OnnxNetwork,
         device: str = "auto",
-        segment: float = 8.0,
+        segment: float | None = None,
         overlap: float = 0.25,
         batch_size: int = 2,
+        wiener: int = 0,
     ) -> None:
         if not 0 <= overlap <= 0.5:
             raise ConfigError(f"overlap {overlap}: give a part of the segment from 0 to 0.5")
-        if segment <= 0 or batch_size < 1:
-            raise ConfigError("segment and batch_size must be positive")
-        self.device = _device(device)
+        if batch_size < 1:
+            raise ConfigError(f"batch_size {batch_size}: give 1 or more")
+        if wiener < 0:
+            raise ConfigError(f"wiener {wiener}: give a number of iterations, 0 for none")
+        exported = isinstance(model, OnnxNetwork)
+        self.device = _device("cpu" if exported and device == "auto" else device)
         self.model = model.to(self.device).eval()
         config: Any = model.config
         self.stems: tuple[str, ...] = (*config.targets, config.residual)
         self.sample_rate: int = config.sample_rate
-        # whole hops, so that the frames of overlapping segments coincide
+        self._segment = segment_samples(config, segment)
         hop: int = getattr(config, "hop", 1)
-        self._segment = max(2, round(segment * self.sample_rate / hop)) * hop
         self._fade = int(overlap * self._segment / hop) * hop
         self._batch_size = batch_size
+        self._wiener = wiener
         self._half = _multiplies_halves(self.device)
 
     @classmethod
@@ -89,13 +96,17 @@ class Separator:
         """Separator with shipped weights, or with a weight file; nothing is downloaded.
 
         Args:
-            name_or_path: a name that `list_models` knows, or the path of a `.safetensors` file.
-            **options: `device`, `segment`, `overlap`, `batch_size`.
+            name_or_path: a name that `list_models` knows, or the path of a `.safetensors` file or
+                of an `.onnx` file of `unbraid export`, for which no network is built in torch.
+            **options: `device`, `segment`, `overlap`, `batch_size`, `wiener`.
 
         Raises:
             ModelError: if there is no such model, or its file is damaged.
         """
-        return cls(checkpoint.load(name_or_path), **options)
+        path = find(name_or_path)
+        return cls(
+            OnnxNetwork(path) if path.suffix == ".onnx" else checkpoint.load(path), **options
+        )
 
     def __call__(
         self, audio: Array, sample_rate: int, progress: Progress | None = None
@@ -241,7 +252,12 @@ class Separator:
             estimates: Tensor = self.model(segments.to(self.device)).float()
         if not torch.isfinite(estimates).all():
             raise ModelError("the network's output is not finite; its weights are unusable")
-        return estimates
+        return self._filtered(segments, estimates) if self._wiener else estimates
+
+    def _filtered(self, segments: Tensor, estimates: Tensor) -> Tensor:
+        residual = segments.to(self.device) - estimates.sum(1)
+        stems = torch.cat([estimates, residual[:, None]], dim=1)
+        return wiener(stems, self._wiener)[:, :-1]
 
     def _stems(
         self, estimate: Block, waiting: deque[Block], bit_depth: str

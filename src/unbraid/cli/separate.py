@@ -6,7 +6,7 @@ import sys
 from enum import Enum
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -31,6 +31,21 @@ class Format(str, Enum):
     ogg = "ogg"
 
 
+class Engine(str, Enum):
+    """What does the work: this machine's processes, or a Ray cluster."""
+
+    local = "local"
+    ray = "ray"
+
+
+class Runtime(str, Enum):
+    """What runs the network; "auto" is what its file is for."""
+
+    auto = "auto"
+    torch = "torch"
+    onnx = "onnx"
+
+
 class BitDepth(str, Enum):
     """Bit depths to write; "auto" is the song's own."""
 
@@ -43,12 +58,12 @@ class BitDepth(str, Enum):
 @app.command()
 def separate(
     songs: Annotated[
-        list[Path],
+        list[str],
         typer.Argument(metavar="SONG...", help="Audio or video files, and folders of them."),
     ],
     out: Annotated[
-        Path, typer.Option("-o", "--out", metavar="DIR", help="Folder for the stems.")
-    ] = Path("separated"),
+        str, typer.Option("-o", "--out", metavar="DIR", help="Folder for the stems.")
+    ] = "separated",
     model: Annotated[
         str, typer.Option(metavar="NAME|PATH", help="A name from `unbraid models`, or a file.")
     ] = "bandsplit",
@@ -61,15 +76,31 @@ def separate(
         str, typer.Option(metavar="TEMPLATE", help="Where in the folder a stem goes.")
     ] = "{track}/{stem}.{ext}",
     device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
+    runtime: Annotated[
+        Runtime, typer.Option(help="What runs the network; auto: by the model's file.")
+    ] = Runtime.auto,
     jobs: Annotated[
-        int, typer.Option("-j", "--jobs", min=1, metavar="N", help="Songs separated at once.")
-    ] = 1,
+        int | None,
+        typer.Option(
+            "-j", "--jobs", min=1, metavar="N", help="Songs separated at once: 1, or all Ray can."
+        ),
+    ] = None,
     skip_existing: Annotated[
         bool, typer.Option("--skip-existing", help="Leave out songs whose stems are there.")
     ] = False,
+    wiener: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Iterations of a multichannel Wiener filter.")
+    ] = 0,
     plot: Annotated[
         bool, typer.Option("--plot", help="Also write a picture of mixture and stems.")
     ] = False,
+    engine: Annotated[
+        Engine, typer.Option(help="This machine, or a Ray cluster for catalogues.")
+    ] = Engine.local,
+    address: Annotated[
+        str | None,
+        typer.Option(help="Ray cluster: auto, HOST:PORT or ray://HOST:PORT; else one is started."),
+    ] = None,
 ) -> None:
     """Separate songs into vocals and accompaniment.
 
@@ -77,24 +108,55 @@ def separate(
     """
     if plot:
         require("plot", "matplotlib")
+    if engine is Engine.ray:
+        require("ray", "ray", "pyarrow", "fsspec")
+    elif address is not None:
+        raise UnbraidError("--address needs --engine ray")
     from unbraid.batch import separate_songs
+    from unbraid.fleet.places import Url, as_place
     from unbraid.models import find
     from unbraid.models.checkpoint import read_info
     from unbraid.planning import Options, check_options, find_songs, plan
     from unbraid.progress import Display
 
-    info = read_info(find(model))
+    inputs, out_dir = [as_place(song) for song in songs], as_place(out)
+    if engine is Engine.local:
+        for place in (*inputs, out_dir):
+            if isinstance(place, Url):
+                raise UnbraidError(f"{place}: a URL needs --engine ray")
+    weights = find(model)
+    _check_runtime(runtime, engine, weights)
+    info = read_info(weights)
     stems = (*info.targets, info.residual)
     if stem is not Stem.both:
         if stem.value not in stems:
             raise UnbraidError(f"model {model} has no stem {stem.value}; it has {', '.join(stems)}")
         stems = (stem.value,)
-    options = Options(out, stems, name, format.value, bit_depth.value, plot, skip_existing)
+    options = Options(out_dir, stems, name, format.value, bit_depth.value, plot, skip_existing)
     try:
         check_options(options)
     except ConfigError as error:
         raise typer.BadParameter(str(error)) from None
-    tasks, known = plan(find_songs(songs, out), options)
+    settings: dict[str, Any] = {"wiener": wiener}
+    if engine is Engine.ray:
+        from unbraid.fleet.catalogue import separate_catalogue
+        from unbraid.separator import Separator
+
+        with Display(None) as display:
+            tally = separate_catalogue(
+                inputs,
+                options,
+                weights,
+                partial(Separator.from_pretrained, device=device.value, **settings),
+                settings=settings,
+                device=device.value,
+                jobs=jobs,
+                address=address,
+                on_progress=display.progress,
+                on_result=display.result,
+            )
+        raise typer.Exit(1 if tally["failed"] else 0)
+    tasks, known = plan(find_songs(map(Path, inputs), Path(out)), options)
 
     from unbraid.separator import Separator  # torch takes seconds: after the checks
 
@@ -104,13 +166,28 @@ def separate(
         results = separate_songs(
             tasks,
             options,
-            partial(Separator.from_pretrained, model, device=device.value),
-            jobs,
+            partial(Separator.from_pretrained, model, device=device.value, **settings),
+            jobs or 1,
             display.progress,
             display.result,
         )
     if any(result.status == "failed" for result in known + results):
         raise typer.Exit(1)
+
+
+def _check_runtime(runtime: Runtime, engine: Engine, weights: Path) -> None:
+    if weights.suffix == ".onnx":
+        if runtime is Runtime.torch or engine is Engine.ray:
+            raise UnbraidError(
+                f"{weights}: exported networks run in onnxruntime, on this machine; name the model "
+                "that it was made of"
+            )
+    elif runtime is Runtime.onnx:
+        exported = f"{weights.stem}.onnx"
+        raise UnbraidError(
+            f"{weights}: --runtime onnx needs an exported network: unbraid export "
+            f"{weights.stem} {exported}, then --model {exported}"
+        )
 
 
 @app.command()

@@ -1,0 +1,1 @@
+"""Whole catalogues on a Ray cluster: `unbraid.fleet.catalogue.separate_catalogue`."""
