@@ -5,7 +5,7 @@ import torch
 
 from unbraid.errors import ConfigError, ModelError
 from unbraid.models import build
-from unbraid.models.bandsplit import BandSplitConfig, band_bins
+from unbraid.models.bandsplit import NEIGHBOURS, BandSplitConfig, band_bins
 
 TINY = {"features": 8, "hidden": 8, "blocks": 1}
 
@@ -45,14 +45,26 @@ def test_every_weight_learns() -> None:
 
 
 def test_nothing_depends_on_the_length_but_the_recurrence() -> None:
-    """The encoders and heads see one frame at a time: without recurrence, frames are alone."""
+    """Without recurrence, a frame knows its neighbours' volume and nothing else."""
     torch.manual_seed(0)
     model = build("bandsplit", features=8, hidden=8, blocks=0).eval()
-    spectrum = torch.randn(1, 2, 2049, 40, dtype=torch.complex64)
+    spectrum = torch.randn(1, 2, 2049, 2 * NEIGHBOURS, dtype=torch.complex64)
     with torch.inference_mode():
         whole = model.masks(spectrum)
-        part = model.masks(spectrum[..., :7])
-    torch.testing.assert_close(part, whole[..., :7])
+        part = model.masks(spectrum[..., : NEIGHBOURS + 8])
+    torch.testing.assert_close(part[..., :8], whole[..., :8])
+
+
+@pytest.mark.parametrize("decibels", [-40.0, -12.0, 12.0])
+def test_masks_do_not_depend_on_the_volume(decibels: float) -> None:
+    torch.manual_seed(0)
+    model = build("bandsplit", **TINY).eval()
+    gain = 10 ** (decibels / 20)
+    mixture = 0.1 * torch.randn(1, 2, 60000)
+    with torch.inference_mode():
+        torch.testing.assert_close(
+            model(gain * mixture), gain * model(mixture), rtol=1e-3, atol=1e-4 * gain
+        )
 
 
 def test_unknown_setting_lists_the_known_ones() -> None:

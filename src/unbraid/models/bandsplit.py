@@ -2,7 +2,7 @@
 
 After Luo and Yu, "Music Source Separation with Band-split RNN" (TASLP 2023),
 https://arxiv.org/abs/2209.15174, with level-compressed magnitudes of left, right, mid and side
-among its inputs, and without any normalisation over time.
+among its inputs, and without any normalisation over time but of the volume of a few seconds.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from unbraid.dualpath import DualPathBlock
 from unbraid.errors import ConfigError
@@ -19,7 +20,9 @@ from unbraid.spectrogram import istft, stft
 
 INPUTS_PER_BIN = 8  # magnitudes of left, right, mid, side; real and imaginary of left, right
 OUTPUTS_PER_BIN = 4  # real and imaginary part of the mask of left, right
-COMPRESSION = 0.3  # exponent on magnitudes: 12 dB of level become a factor of 1.5
+COMPRESSION = 0.3  # exponent on magnitudes: 12 dB between sounds become a factor of 1.5
+LEVEL = 10 ** (-18 / 20)  # RMS that mixtures are brought to, so that masks don't depend on volume
+NEIGHBOURS = 43  # frames to each side that a frame's level is measured over, two seconds by default
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,11 @@ class BandSplit(nn.Module):
 
     def masks(self, spectrum: Tensor) -> Tensor:
         """Complex masks `[b, targets, 2, f, t]` for a mixture's spectrogram `[b, 2, f, t]`."""
-        inputs = _inputs(spectrum)  # [t, b, f, INPUTS_PER_BIN]
+        return torch.view_as_complex(self.real_masks(torch.view_as_real(spectrum)).contiguous())
+
+    def real_masks(self, spectrum: Tensor) -> Tensor:
+        """`masks` on pairs of real numbers: `[b, targets, 2, f, t, 2]` for `[b, 2, f, t, 2]`."""
+        inputs = _inputs(_levelled(spectrum))  # [t, b, f, INPUTS_PER_BIN]
         x = torch.stack(
             [
                 encode(band.flatten(2))
@@ -112,8 +119,7 @@ class BandSplit(nn.Module):
             head(x[:, :, band]).reshape(t, b, targets, 2, bins, 2)
             for band, (head, bins) in enumerate(zip(self.heads, self.band_bins, strict=True))
         ]
-        masks = torch.cat(outputs, dim=4).permute(1, 2, 3, 4, 0, 5)  # [b, targets, c, f, t, 2]
-        return torch.view_as_complex(masks.float().contiguous())
+        return torch.cat(outputs, dim=4).permute(1, 2, 3, 4, 0, 5).float()
 
 
 def band_bins(config: BandSplitConfig) -> list[int]:
@@ -135,9 +141,27 @@ def band_bins(config: BandSplitConfig) -> list[int]:
     return sizes
 
 
+def _levelled(spectrum: Tensor) -> Tensor:
+    """Scale each frame of `[b, 2, f, t, 2]` by what brings its neighbourhood to `LEVEL`.
+
+    The level of a neighbourhood is the RMS of its frames, each weighted by its energy, so that
+    pauses don't count.
+    """
+    n_fft = 2 * (spectrum.shape[2] - 1)
+    power = spectrum.square().sum((1, 2, 4)).float() * 2 / n_fft**2  # [b, t], mean square
+
+    def around(values: Tensor) -> Tensor:
+        rows = values.unsqueeze(1)  # which ONNX's pooling asks for
+        pooled = functional.avg_pool1d(rows, 2 * NEIGHBOURS + 1, stride=1, padding=NEIGHBOURS)
+        return pooled.squeeze(1)
+
+    level = (around(power**2) / (around(power) + 1e-20)).sqrt()
+    return spectrum * (LEVEL / (level + 1e-6))[:, None, None, :, None]
+
+
 def _inputs(spectrum: Tensor) -> Tensor:
-    """Compressed magnitudes and directions `[t, b, f, INPUTS_PER_BIN]` of `[b, 2, f, t]`."""
-    parts = torch.view_as_real(spectrum).permute(3, 0, 2, 1, 4)  # [t, b, f, c, 2]
+    """Compressed magnitudes and directions `[t, b, f, INPUTS_PER_BIN]` of `[b, 2, f, t, 2]`."""
+    parts = spectrum.permute(3, 0, 2, 1, 4)  # [t, b, f, c, 2]
     left, right = parts.unbind(3)
     four = torch.stack([left, right, (left + right) / 2, (left - right) / 2], dim=3)
     power = four.square().sum(-1)  # [t, b, f, 4]
