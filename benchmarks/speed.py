@@ -45,6 +45,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from cost import counting
 from unbraid import Separator
 from unbraid.models import WEIGHTS, build, checkpoint
 
@@ -123,8 +124,9 @@ def arrays(audio: np.ndarray, model: str, rounds: int) -> dict[str, object]:
     separator = Separator.from_pretrained(model, device="cpu")
     inside = Stopwatch(separator.model)
     seconds = audio.shape[1] / RATE
-    with inside.counting_multiply_adds():
+    with counting(separator.model) as cost:
         separator(audio, RATE)
+    multiply_adds = cost.multiply_adds / 1e9
     matrix = torch.rand(MATRIX, MATRIX)
     tasks: dict[str, Callable[[], object]] = {
         "unbraid": lambda: separator(audio, RATE),
@@ -149,8 +151,8 @@ def arrays(audio: np.ndarray, model: str, rounds: int) -> dict[str, object]:
         "times": times,
         "unbraid_realtime": seconds / median(times["unbraid"]),
         "network_share": ratio(times["network"], times["unbraid"]),
-        "gmac_per_second_of_audio": inside.multiply_adds / 1e9 / seconds,
-        "network_gmac_per_s": inside.multiply_adds / 1e9 / median(times["network"]),
+        "gmac_per_second_of_audio": multiply_adds / seconds,
+        "network_gmac_per_s": multiply_adds / median(times["network"]),
         "product_gmac_per_s": MATRIX**3 / 1e9 / median(times["product"]),
     }
     if spleeter is not None:
@@ -164,36 +166,18 @@ def ratio(numerators: list[float], denominators: list[float]) -> float:
 
 
 class Stopwatch:
-    """Time spent in a network, and the multiply-adds of its linear layers and LSTMs."""
+    """Time spent in a network."""
 
     def __init__(self, network: nn.Module) -> None:
-        self.network = network
         self.elapsed = 0.0
-        self.multiply_adds = 0
         network.register_forward_pre_hook(self._start)
         network.register_forward_hook(self._stop)
-
-    @contextlib.contextmanager
-    def counting_multiply_adds(self):
-        hooks = [
-            layer.register_forward_hook(self._count)
-            for layer in self.network.modules()
-            if isinstance(layer, nn.Linear | nn.LSTM)
-        ]
-        yield
-        for hook in hooks:
-            hook.remove()
 
     def _start(self, network: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         self._started = time.perf_counter()
 
     def _stop(self, network: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         self.elapsed += time.perf_counter() - self._started
-
-    def _count(self, layer: nn.Module, inputs: tuple[Tensor, ...], output: object) -> None:
-        positions = inputs[0].numel() // inputs[0].shape[-1]
-        matrices = sum(weight.numel() for weight in layer.parameters() if weight.dim() == 2)
-        self.multiply_adds += positions * matrices
 
 
 def load_spleeter() -> Callable[[np.ndarray], list[Tensor]] | None:
