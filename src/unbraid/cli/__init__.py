@@ -10,7 +10,7 @@ from unbraid.errors import UnbraidError
 
 # isort: split
 # each adds its commands, in the order of --help
-from unbraid.cli import separate, models, train, evaluate  # noqa: F401, I001
+from unbraid.cli import separate, serve, models, train, evaluate, report, data, export  # noqa: F401, I001
 
 
 def main() -> None:
