@@ -1,0 +1,89 @@
+"""`unbraid serve`: the page to listen in, and its API."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from unbraid.cli.app import Device, app, require
+from unbraid.errors import UnbraidError
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8765,
+    open_page: Annotated[
+        bool, typer.Option("--open", help="Open the page in the browser.")
+    ] = False,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            envvar="UNBRAID_TOKEN",
+            help="Secret to ask for; one is made up where others can reach the server.",
+        ),
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Name by which browsers may call it; repeatable."),
+    ] = None,
+    model: Annotated[
+        str, typer.Option(metavar="NAME|PATH", help="A name from `unbraid models`, or a file.")
+    ] = "bandsplit",
+    device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
+    jobs: Annotated[
+        int, typer.Option("-j", "--jobs", min=1, metavar="N", help="Songs separated at once.")
+    ] = 1,
+    folder: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Where songs and stems are kept; else the user's cache."),
+    ] = None,
+    max_upload: Annotated[int, typer.Option(min=1, metavar="MB", help="Largest song.")] = 500,
+    max_minutes: Annotated[float, typer.Option(min=0.01, help="Longest song.")] = 20.0,
+    max_queue: Annotated[int, typer.Option(min=1, metavar="N", help="Songs that may wait.")] = 32,
+    max_disk: Annotated[
+        float, typer.Option(min=0.01, metavar="GB", help="Space for songs and stems.")
+    ] = 10.0,
+    keep_hours: Annotated[
+        float, typer.Option(min=0.001, help="Time after which finished songs are removed.")
+    ] = 24.0,
+) -> None:
+    """Serve a page to separate songs and listen to their stems."""
+    require("web", "fastapi", "uvicorn")
+    from unbraid.models import find
+    from unbraid.web.server import bind, serve
+    from unbraid.web.settings import Settings, cache_folder
+
+    local = host in LOOPBACK
+    if token is not None and not token.isascii():
+        raise UnbraidError("the token may only have ASCII characters; choose another")
+    if not local:
+        token = token or secrets.token_urlsafe(24)
+        allow_host = [*(allow_host or []), socket.gethostname()]
+    find(model)
+    bound = bind(host, port)
+    shown = "localhost" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
+    settings = Settings(
+        folder=folder or cache_folder(port),
+        model=model,
+        device=device.value,
+        workers=jobs,
+        max_upload=max_upload << 20,
+        max_seconds=max_minutes * 60,
+        max_queue=max_queue,
+        max_disk=round(max_disk * 2**30),
+        keep_seconds=keep_hours * 3600,
+        hosts=frozenset((*LOOPBACK, host.lower(), *(name.lower() for name in allow_host or []))),
+        any_address=not local,
+        token=token,
+    )
+    query = f"/?token={token}" if token else ""
+    if host in ("0.0.0.0", "::"):
+        print("Other devices: put this machine's address in the place of localhost")
+    serve(settings, bound, f"http://{shown}:{port}{query}", open_page)

@@ -1,0 +1,1 @@
+"""A private, local web page and HTTP API that separates songs: `unbraid serve`."""

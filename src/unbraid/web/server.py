@@ -1,0 +1,80 @@
+"""Binds a port, then serves: what can go wrong is known before anything starts."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import webbrowser
+from contextlib import suppress
+from types import FrameType
+
+import uvicorn
+
+from unbraid.errors import UnbraidError
+from unbraid.web.app import create_app
+from unbraid.web.settings import Settings
+
+_GRACE_SECONDS = 2  # for answers under way when the server ends
+
+
+class _Server(uvicorn.Server):
+    """Ends at a signal without raising it again, which would cancel the cleaning up."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Take a port.
+
+    Raises:
+        UnbraidError: it is taken, or there is no such address.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        bound = socket.socket(family, kind, protocol)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+        bound.listen()  # who calls while the model loads waits
+    except OSError as error:
+        raise UnbraidError(
+            f"cannot listen on {host} port {port} ({error.strerror}); choose another --port"
+        ) from None
+    return bound
+
+
+def serve(settings: Settings, bound: socket.socket, url: str, open_page: bool = False) -> None:
+    """Serve until interrupted.
+
+    Args:
+        settings: limits, model, device, hosts and token.
+        bound: from `bind`.
+        url: address of the page, to print.
+        open_page: whether to open it in the browser.
+
+    Raises:
+        UnbraidError: the model or the device cannot be had.
+    """
+    with suppress(KeyboardInterrupt):
+        asyncio.run(_serve(settings, bound, url, open_page))
+
+
+async def _serve(settings: Settings, bound: socket.socket, url: str, open_page: bool) -> None:
+    app = create_app(settings)
+    async with app.router.lifespan_context(app):
+        config = uvicorn.Config(
+            app,
+            lifespan="off",
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=_GRACE_SECONDS,
+        )
+        print(f"Unbraid listens at {url}  (Ctrl-C ends it)", flush=True)
+        if open_page:
+            asyncio.get_running_loop().run_in_executor(None, webbrowser.open, url)
+        await _Server(config).serve([bound])

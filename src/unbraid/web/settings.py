@@ -1,0 +1,65 @@
+"""What a server allows, and where it keeps its songs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from unbraid.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of one server.
+
+    Attributes:
+        folder: where songs and stems are kept; one server at a time.
+        model: a name from `unbraid models`, or the path of a weight file.
+        device: where to compute: `auto`, `cpu`, `cuda` or `mps`.
+        workers: songs separated at once, each in a process of its own.
+        max_upload: largest song in bytes.
+        max_seconds: longest song in seconds.
+        max_queue: songs that may wait.
+        max_disk: most bytes of songs and stems; the oldest finished ones make room.
+        keep_seconds: time after which a finished song is removed, in seconds.
+        stall_seconds: longest pause in an upload, in seconds.
+        hosts: names by which browsers may call the server.
+        any_address: whether they may also call it by any IP address.
+        token: secret that every request must carry; None for none.
+    """
+
+    folder: Path
+    model: str = "bandsplit"
+    device: str = "auto"
+    workers: int = 1
+    max_upload: int = 500 << 20
+    max_seconds: float = 20 * 60.0
+    max_queue: int = 32
+    max_disk: int = 10 << 30
+    keep_seconds: float = 24 * 3600.0
+    stall_seconds: float = 30.0
+    hosts: frozenset[str] = frozenset(("localhost", "127.0.0.1", "::1"))
+    any_address: bool = False
+    token: str | None = None
+
+    def __post_init__(self) -> None:
+        sizes = (self.max_upload, self.max_seconds, self.max_disk, self.keep_seconds)
+        if min(sizes) <= 0 or self.max_queue < 1 or self.workers < 1:
+            raise ConfigError("the limits of a server must be positive")
+
+
+def cache_folder(port: int) -> Path:
+    """Where a server keeps its songs unless told otherwise: one folder a port.
+
+    Below `$XDG_CACHE_HOME` (`~/.cache`), `~/Library/Caches` or `%LOCALAPPDATA%`.
+    """
+    home = Path.home()
+    if sys.platform == "darwin":
+        place = home / "Library" / "Caches"
+    elif sys.platform == "win32":
+        place = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
+    else:
+        place = Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
+    return place / "unbraid" / f"serve-{port}"

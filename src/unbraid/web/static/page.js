@@ -1,0 +1,45 @@
+// What all parts of the page share.
+
+export const $ = (id) => document.getElementById(id);
+
+export const nonce = document.querySelector("meta[name=csp-nonce]").content;
+
+/** Tell a screen reader. */
+export function announce(text) {
+  $("live").textContent = text;
+}
+
+/** Show what went wrong, or with "" nothing. */
+export function complain(text) {
+  $("problem").textContent = text && `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
+  $("problem").hidden = !text;
+}
+
+/** Run what the user asked for; what goes wrong is shown. */
+export async function attempt(action) {
+  complain("");
+  try {
+    return await action();
+  } catch (error) {
+    if (error.name !== "AbortError") complain(error.message);
+    return null;
+  }
+}
+
+export function fromTemplate(id) {
+  return $(id).content.firstElementChild.cloneNode(true);
+}
+
+/** Links to one thing in every format. */
+export function downloadLinks(parent, formats, url, what) {
+  parent.replaceChildren(
+    ...formats.map((format) => {
+      const link = document.createElement("a");
+      link.href = url(format);
+      link.download = "";
+      link.textContent = format.toUpperCase();
+      link.setAttribute("aria-label", `Download ${what} as ${format.toUpperCase()}`);
+      return link;
+    }),
+  );
+}

@@ -1,0 +1,155 @@
+// A stem's row: name, switches, volume, waveform, level, spectrogram.
+
+import { fromTemplate, nonce } from "./page.js";
+import { titled } from "./text.js";
+import RegionsPlugin from "./vendor/regions.js";
+import SpectrogramPlugin from "./vendor/spectrogram.js";
+import WaveSurfer from "./vendor/wavesurfer.js";
+
+const BUCKETS = 1500; // peaks of a waveform
+const dark = matchMedia("(prefers-color-scheme: dark)");
+
+export class Row {
+  /**
+   * @param {import("./player.js").Player} player
+   * @param {string} stem
+   * @param {number} loudest - peak of the loudest stem, which all waveforms are drawn to
+   * @param {(loop: {start: number, end: number} | null) => void} setLoop
+   */
+  constructor(player, stem, loudest, setLoop) {
+    this.player = player;
+    this.stem = stem;
+    this.loudest = loudest;
+    this.setLoop = setLoop;
+    this.element = fromTemplate("row");
+    this.element.setAttribute("aria-label", titled(stem));
+    this.element.querySelector("h2").textContent = titled(stem);
+    this.solo = this.element.querySelector(".solo");
+    this.mute = this.element.querySelector(".mute");
+    this.volume = this.element.querySelector(".volume input");
+    this.meter = this.element.querySelector(".meter i");
+    this.solo.setAttribute("aria-label", `Solo ${stem}`);
+    this.mute.setAttribute("aria-label", `Mute ${stem}`);
+    this.volume.setAttribute("aria-label", `Volume of ${stem}`);
+    this.solo.onclick = () => this.toggle("solo");
+    this.mute.onclick = () => this.toggle("muted");
+    this.volume.oninput = () => player.set(stem, { volume: Number(this.volume.value) });
+    this.recolour = () => this.surfer.setOptions(colours());
+  }
+
+  /** Draw the waveform; the element must be in the page. */
+  draw() {
+    const { buffer } = this.player.stems.get(this.stem);
+    this.regions = RegionsPlugin.create();
+    this.surfer = WaveSurfer.create({
+      container: this.element.querySelector(".wave"),
+      height: matchMedia("(max-width: 720px)").matches ? 64 : 108,
+      ...colours(),
+      cursorWidth: 2,
+      barWidth: 2,
+      barGap: 1.5,
+      barRadius: 2,
+      hideScrollbar: true,
+      peaks: [peaks(buffer)],
+      duration: buffer.duration,
+      maxPeak: this.loudest,
+      cspNonce: nonce,
+      plugins: [this.regions],
+    });
+    this.surfer.getDecodedData = () => buffer; // the spectrogram is of the samples, not the peaks
+    this.surfer.on("interaction", (time) => this.player.seek(time));
+    this.regions.enableDragSelection({ color: colours().loopColor });
+    const choose = (region) => this.setLoop({ start: region.start, end: region.end });
+    this.regions.on("region-created", (region) => { if (region !== this.region) choose(region); });
+    this.regions.on("region-updated", choose);
+    this.regions.on("region-double-clicked", () => this.setLoop(null));
+    dark.addEventListener("change", this.recolour);
+  }
+
+  toggle(what) {
+    this.player.set(this.stem, { [what]: !this.player.stems.get(this.stem)[what] });
+  }
+
+  /** Show the player's state. */
+  update() {
+    const { solo, muted, volume } = this.player.stems.get(this.stem);
+    this.solo.setAttribute("aria-pressed", solo);
+    this.mute.setAttribute("aria-pressed", muted);
+    this.volume.value = volume;
+    this.element.classList.toggle("silent", !this.player.sounds(this.stem));
+    const { loop } = this.player;
+    if (this.region?.start === loop?.start && this.region?.end === loop?.end) return;
+    for (const region of this.regions.getRegions()) region.remove();
+    this.region = null;
+    if (loop) {
+      this.region = { ...loop }; // before addRegion, which says that one was created
+      this.region = this.regions.addRegion({ ...loop, color: colours().loopColor });
+    }
+  }
+
+  /** Move the playhead and the level. */
+  follow(position) {
+    this.surfer.setTime(position);
+    const level = this.player.playing ? this.player.level(this.stem) : 0;
+    this.meter.style.transform = `scaleY(${Math.min(1, Math.sqrt(level))})`;
+  }
+
+  showSpectrogram(wish) {
+    const container = this.element.querySelector(".spectrogram");
+    container.hidden = !wish;
+    if (wish && !this.spectrogram) {
+      this.spectrogram = this.surfer.registerPlugin(
+        SpectrogramPlugin.create({
+          container, height: 150, fftSamples: 2048, scale: "mel", frequencyMax: 16000,
+          colorMap: heat(), autoGain: true, rangeDB: 65,
+          labels: true, labelsColor: colours().cursorColor, labelsHzColor: colours().cursorColor, labelsBackground: "transparent",
+        }),
+      );
+    } else if (!wish && this.spectrogram) {
+      this.surfer.unregisterPlugin(this.spectrogram);
+      this.spectrogram = null;
+      container.replaceChildren();
+    }
+  }
+
+  destroy() {
+    dark.removeEventListener("change", this.recolour);
+    this.surfer.destroy();
+    this.element.remove();
+  }
+}
+
+function colours() {
+  const style = getComputedStyle(document.documentElement);
+  const value = (name) => style.getPropertyValue(name).trim();
+  return {
+    waveColor: value("--wave"), progressColor: value("--accent"), cursorColor: value("--ink"), loopColor: value("--loop"),
+  };
+}
+
+/** Colours of a spectrogram, from silent to loud. */
+function heat() {
+  const stops = dark.matches
+    ? [[24, 26, 31], [140, 60, 30], [255, 138, 76], [255, 240, 220]]
+    : [[250, 249, 247], [255, 205, 170], [194, 65, 12], [60, 15, 5]];
+  return Array.from({ length: 256 }, (_, i) => {
+    const at = (i / 255) * (stops.length - 1);
+    const from = Math.min(Math.floor(at), stops.length - 2);
+    const mixed = stops[from].map((part, c) => part + (at - from) * (stops[from + 1][c] - part));
+    return [...mixed.map((part) => part / 255), 1];
+  });
+}
+
+/** Largest samples of a buffer, from all channels. */
+function peaks(buffer) {
+  const count = Math.min(BUCKETS, buffer.length);
+  const result = new Float32Array(count);
+  for (let c = 0; c < buffer.numberOfChannels; c++) {
+    const samples = buffer.getChannelData(c);
+    for (let i = 0; i < samples.length; i++) {
+      const bucket = Math.floor((i * count) / samples.length);
+      result[bucket] = Math.max(result[bucket], Math.abs(samples[i]));
+    }
+  }
+  return result;
+}

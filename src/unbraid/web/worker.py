@@ -1,0 +1,115 @@
+"""The child process of a server: reads requests as JSON lines, answers with JSON lines.
+
+Whatever touches the bytes of a stranger's file happens here, so that a crash of a decoder or a lack
+of memory ends this process and not the server.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unbraid.audio import AudioReader, AudioWriter
+from unbraid.errors import AudioError, UnbraidError
+from unbraid.planning import Options, Song, Task, describe
+
+if TYPE_CHECKING:
+    from unbraid.separator import Separator
+
+_BLOCK = 1 << 17  # samples
+UNEXPECTED = "something went wrong that should not; the server's log says what"
+
+_loaded: dict[str, Separator] = {}
+
+
+def load(report: Callable[[float], None], model: str, device: str) -> dict[str, Any]:
+    """Load a model; it stays for all songs."""
+    from unbraid.separator import Separator  # torch takes seconds: only where it is needed
+
+    _loaded["separator"] = separator = Separator.from_pretrained(model, device=device)
+    return {"stems": separator.stems, "model": Path(model).stem}
+
+
+def measure(report: Callable[[float], None], song: str, max_seconds: float) -> dict[str, Any]:
+    """Say what a song holds; one that does not say its length is decoded up to the limit."""
+    with AudioReader(song) as reader:
+        info = reader.info
+        samples = info.samples
+        if samples is None:
+            samples = 0
+            while samples <= max_seconds * info.sample_rate:
+                length = reader.read(_BLOCK).shape[1]
+                samples += length
+                if not length:
+                    break
+    return {"samples": samples, "sample_rate": info.sample_rate, "channels": info.channels}
+
+
+def separate(report: Callable[[float], None], song: str, out: str) -> dict[str, Any]:
+    """Write a song's stems exactly as the command line does: WAV like the input."""
+    from unbraid.batch import separate_song
+
+    separator = _loaded["separator"]
+    options = Options(Path(out), separator.stems, name="{stem}.{ext}")
+    result = separate_song(separator, Task(Song(Path(song)), None, None), options, report)
+    if result.error is not None:
+        if "\n" in result.error:  # a traceback
+            raise RuntimeError(result.error)
+        raise AudioError(result.error)
+    return {"stems": list(result.files), "warnings": result.warnings}
+
+
+def encode(report: Callable[[float], None], source: str, target: str) -> dict[str, Any]:
+    """Write a stem in another format, in the bit depth that it has where the format has one."""
+    with AudioReader(source) as reader:
+        info = reader.info
+        depth = info.bit_depth
+        if target.endswith(".flac") and depth == "32f":
+            depth = "24"  # FLAC holds no floats
+        with AudioWriter(target, info.sample_rate, info.channels, depth) as writer:
+            while (block := reader.read(_BLOCK)).shape[1]:
+                writer.write(block)
+    if writer.became_float:
+        writer.path.unlink()
+        raise AudioError("this stem is louder than full scale, which FLAC cannot hold: take wav")
+    return {}
+
+
+TASKS: dict[str, Callable[..., dict[str, Any]]] = {
+    "load": load,
+    "measure": measure,
+    "separate": separate,
+    "encode": encode,
+}
+
+
+def main() -> None:
+    """Answer requests until standard input ends."""
+    # what libraries print must not get between the answers
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+
+    def say(**answer: Any) -> None:
+        print(json.dumps(answer), file=answers, flush=True)
+
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            task = TASKS[request.pop("task")]
+            result = task(lambda fraction: say(progress=fraction), **request)
+        except (UnbraidError, OSError) as error:
+            say(error=describe(error))
+        except Exception:
+            traceback.print_exc()
+            say(error=UNEXPECTED)
+        else:
+            say(result=result)
+
+
+if __name__ == "__main__":
+    main()

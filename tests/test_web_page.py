@@ -1,0 +1,187 @@
+"""The page in a real browser: what a musician does, from the file to the download."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from web_server import ONE_THREAD, serving
+
+playwright = pytest.importorskip("playwright.sync_api")
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+SONG = Path(str(files("unbraid.web") / "example" / "lithium.ogg"))
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium"),
+]
+
+# modules are one instance for the page and for the test: this is the player that is heard
+LEVELS = """async () => {
+  const { player } = await import("/static/mixer.js");
+  const levels = { vocals: 0, accompaniment: 0 };
+  for (let i = 0; i < 12; i++) {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    for (const stem in levels) levels[stem] = Math.max(levels[stem], player.level(stem));
+  }
+  return levels;
+}"""
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory, model):
+    with serving(tmp_path_factory.mktemp("paged"), model) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with playwright.sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def page(browser, url):
+    """The page with the song's mixer, after an upload through the form."""
+    page = browser.new_page()
+    page.requested, page.errors = [], []
+    page.on("request", lambda request: page.requested.append(request.url))
+    page.on("console", lambda said: page.errors.append(said.text) if said.type == "error" else None)
+    page.on("pageerror", lambda error: page.errors.append(str(error)))
+    page.goto(url)
+    page.set_input_files("#file", SONG)
+    page.get_by_role("button", name="Play").wait_for(timeout=60_000)
+    return page
+
+
+def position(page) -> float:
+    return page.evaluate("async () => (await import('/static/mixer.js')).player.position")
+
+
+def test_a_soloed_stem_sounds_and_the_others_do_not(page):
+    page.get_by_role("button", name="Play").click()
+    both = page.evaluate(LEVELS)
+    page.get_by_role("button", name="Solo vocals").click()
+    page.wait_for_timeout(200)
+    solo = page.evaluate(LEVELS)
+    page.keyboard.press("1")
+    page.get_by_role("button", name="Mute vocals").click()
+    page.wait_for_timeout(200)
+    muted = page.evaluate(LEVELS)
+    page.get_by_role("button", name="Original").click()
+
+    assert min(both.values()) > 1e-4
+    assert solo["vocals"] > 1e-4 > 1e-6 > solo["accompaniment"]
+    assert muted["accompaniment"] > 1e-4 > 1e-6 > muted["vocals"]
+
+
+def test_keys_seek_loop_and_pause(page):
+    page.locator("#title").focus()
+    if page.locator("#play.playing").count():
+        page.keyboard.press("Space")
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowRight")
+    assert position(page) == pytest.approx(5)
+    page.keyboard.press("[")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("]")
+    assert page.locator("#loop-text").inner_text() == "0:05 to 0:10"
+    page.evaluate("async () => (await import('/static/mixer.js')).player.seek(9.8)")
+    page.keyboard.press("Space")
+    page.wait_for_timeout(700)
+    page.keyboard.press("Space")
+    assert 5 <= position(page) < 7
+    page.keyboard.press("l")
+    page.keyboard.press("k")
+    karaoke = page.get_by_role("button", name="Karaoke")
+    assert karaoke.get_attribute("aria-pressed") == "true"
+    assert page.get_by_role("button", name="Mute vocals").get_attribute("aria-pressed") == "true"
+    page.keyboard.press("o")
+
+
+def test_another_speed_keeps_the_pitch_and_the_stems_in_phase(page):
+    """A tone keeps its frequency, and stems that sum to a song still do after stretching."""
+    measured = page.evaluate(
+        """async () => {
+          const { stretch } = await import("/static/stretch.js");
+          const rate = 44100;
+          const wave = (shape) => Float32Array.from({ length: rate }, (_, i) => shape(i));
+          const tone = wave((i) => Math.sin(2 * Math.PI * 440 * i / rate));
+          const other = wave((i) => Math.sin(0.3 * i) * Math.sin(9 * i / rate));
+          const sum = tone.map((sample, i) => sample + other[i]);
+          const [a, b, c] = stretch([tone, other, sum], 0.8, rate);
+          let crossings = 0, worst = 0;
+          for (let i = 5001; i < a.length - 5000; i++) {
+            crossings += a[i - 1] < 0 && a[i] >= 0;
+            worst = Math.max(worst, Math.abs(a[i] + b[i] - c[i]));
+          }
+          const same = stretch([tone], 1, rate)[0];
+          const change = Math.max(...same.map((sample, i) => Math.abs(sample - tone[i])));
+          return { length: a.length, hz: crossings / ((a.length - 10000) / rate), worst, change };
+        }"""
+    )
+    assert measured["length"] == 55125
+    assert measured["hz"] == pytest.approx(440, rel=0.02)
+    assert measured["worst"] < 1e-5
+    assert measured["change"] < 1e-5
+
+    page.get_by_label("Speed").select_option("0.5")
+    playwright.expect(page.locator("#speed-text")).to_be_empty(timeout=30_000)
+    lengths = page.evaluate(
+        """async () => {
+          const { player } = await import("/static/mixer.js");
+          return [...player.stems.values()].map((stem) => stem.shown.duration);
+        }"""
+    )
+    assert lengths == pytest.approx([56, 56])
+    page.get_by_label("Speed").select_option("1")
+
+
+def test_a_downloaded_stem_is_what_the_command_line_writes(page, model, tmp_path):
+    command = ["separate", SONG, "-o", tmp_path, "--model", model, "--device", "cpu"]
+    run = [sys.executable, "-m", "unbraid", *map(str, command)]
+    subprocess.run(run, check=True, capture_output=True, env={**os.environ, **ONE_THREAD})
+
+    for stem in ("vocals", "accompaniment"):
+        with page.expect_download() as download:
+            page.get_by_label(f"Download {stem} as WAV").click()
+        expected = (tmp_path / SONG.stem / f"{stem}.wav").read_bytes()
+        assert Path(download.value.path()).read_bytes() == expected
+
+
+def test_a_reload_shows_the_song_again_and_the_list_deletes_it(page):
+    page.reload()
+    page.get_by_role("button", name="Play").wait_for(timeout=20_000)
+    page.get_by_role("button", name="Spectrogram").click()
+    assert page.locator(".spectrogram canvas").count() >= 2
+    page.get_by_role("link", name="← Songs").click()
+    page.once("dialog", lambda dialog: dialog.accept())
+    page.get_by_role("button", name="Delete lithium").click()
+    page.locator("#songs li").wait_for(state="detached")
+    assert page.evaluate("fetch('/api/jobs').then((answer) => answer.json())") == []
+
+
+def test_the_page_asks_no_other_machine_and_breaks_no_rule_of_its_own(page, url):
+    assert page.requested
+    own = (url, "blob:", "data:")
+    assert [request for request in page.requested if not request.startswith(own)] == []
+    assert page.errors == []

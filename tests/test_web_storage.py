@@ -1,0 +1,71 @@
+"""Uploads and limits on disk, without a model."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from unbraid.web.storage import FullError, StalledError, Storage, TooLargeError, Upload
+
+
+async def body(*chunks: bytes, then: float = 0):
+    for chunk in chunks:
+        yield chunk
+    await asyncio.sleep(then)
+
+
+def receive(upload: Upload, chunks) -> None:
+    async def run():
+        async for _ in upload.receive(chunks):
+            pass
+
+    asyncio.run(run())
+
+
+def test_a_body_is_written_as_it_comes(tmp_path):
+    receive(Upload(tmp_path / "song", 10, 1), body(b"ab", b"", b"cd"))
+
+    assert (tmp_path / "song").read_bytes() == b"abcd"
+
+
+def test_a_body_is_cut_off_at_the_limit(tmp_path):
+    with pytest.raises(TooLargeError, match="larger than"):
+        receive(Upload(tmp_path / "song", 10, 1), body(*[b"abcd"] * 1000))
+
+    assert (tmp_path / "song").stat().st_size <= 10
+
+
+def test_a_body_that_stops_coming_is_given_up(tmp_path):
+    with pytest.raises(StalledError):
+        receive(Upload(tmp_path / "song", 10, 0.05), body(b"a", then=30))
+
+
+def test_the_oldest_make_room_and_no_more_of_them_than_needed(tmp_path):
+    storage = Storage(tmp_path, 100)
+    old, middle, new, coming = (storage.create() for _ in range(4))
+    for job, size in ((old, 40), (middle, 30), (new, 30)):
+        assert storage.reserve(job, size, iter(())) == []
+
+    evicted = storage.reserve(coming, 50, iter((old, middle, new)))
+    for job in evicted:
+        storage.remove(job)
+
+    assert evicted == [old, middle]
+    with pytest.raises(FullError):
+        storage.reserve(coming, 80, iter(()))
+    assert storage.reserve(coming, 70, iter(())) == []
+
+
+def test_records_outlive_a_restart_and_halves_of_uploads_do_not(tmp_path):
+    storage = Storage(tmp_path, 100)
+    kept, half = storage.create(), storage.create()
+    storage.song(kept).write_bytes(b"song")
+    storage.song(half).write_bytes(b"so")
+    storage.save(kept, {"name": "絆"})
+
+    again = Storage(tmp_path, 100)
+
+    assert list(again.load()) == [(kept, {"name": "絆"})]
+    assert not storage.song(half).exists()
+    assert again.size(kept) > 4
