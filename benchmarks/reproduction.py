@@ -60,7 +60,7 @@ def train(folder: Path, minutes: float, at_once: int, overrides: list[str]) -> N
 
 def score(runs: Path, songs: Path, out: Path, rounds: int) -> None:
     """Scores, curves and tables of what was trained."""
-    from unbraid.training.curves import draw_curves
+    from unbraid.training.curves import plot_curves
 
     out.mkdir(parents=True, exist_ok=True)
     weights = {name: runs / name / f"{name}.safetensors" for name in NETWORKS}
@@ -71,7 +71,7 @@ def score(runs: Path, songs: Path, out: Path, rounds: int) -> None:
             target = out / "scores" / system.name
             shutil.rmtree(target, ignore_errors=True)
             shutil.copytree(Path(scratch) / system.name / "test", target)
-    draw_curves([runs / name for name in NETWORKS], out / "curves.png")
+    plot_curves([runs / name for name in NETWORKS], out / "curves.png")
     made = [*tables(scores), costs(weights, rounds)]
     (out / "tables.md").write_text("\n".join(map(as_markdown, made)))
     print((out / "tables.md").read_text())
