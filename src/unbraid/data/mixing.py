@@ -27,7 +27,7 @@ class Mixtures(IterableDataset[dict[str, torch.Tensor]]):
         targets: stems to learn.
         residual: the stem that is everything else.
         sample_rate: Hz.
-        seed: each worker draws its own sequence from it.
+        seed: each worker draws its own sequence from it, and another one in every pass.
         leave_out: files that must not be drawn.
 
     Raises:
@@ -45,6 +45,7 @@ class Mixtures(IterableDataset[dict[str, torch.Tensor]]):
         leave_out: frozenset[Path] = frozenset(),
     ) -> None:
         self.config, self.sample_rate, self.seed = config, sample_rate, list(seed)
+        self._passes = 0
         self.targets, self.residual = tuple(targets), residual
         self.samples = int(config.seconds * sample_rate)
         arguments = (config, self.targets, residual, sample_rate, leave_out)
@@ -55,7 +56,8 @@ class Mixtures(IterableDataset[dict[str, torch.Tensor]]):
 
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
         worker = get_worker_info()
-        rng = np.random.default_rng([*self.seed, worker.id if worker else 0])
+        self._passes += 1  # a loader begins anew with every epoch, and must not repeat itself
+        rng = np.random.default_rng([*self.seed, worker.id if worker else 0, self._passes])
         while True:
             yield self.draw(rng)
 
