@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import asdict
 from datetime import timedelta
@@ -103,7 +104,13 @@ def run(
     config = read_config(config_path, overrides)
     if resume and not resume.is_file():
         raise ConfigError(f"{resume}: no such checkpoint; runs keep theirs under checkpoints/")
-    _prepare_machine(config)
+    with _prepared_machine(config):
+        return _train(config, minutes, resume, callbacks)
+
+
+def _train(
+    config: TrainConfig, minutes: float | None, resume: Path | None, callbacks: Sequence[Callback]
+) -> Path:
     settings = dict(config.model)
     architecture = settings.pop("architecture", "bandsplit")
     model: Any = build(architecture, **settings)
@@ -142,9 +149,11 @@ def run(
     return weights
 
 
-def _prepare_machine(config: TrainConfig) -> None:
+@contextmanager
+def _prepared_machine(config: TrainConfig) -> Iterator[None]:
     lightning.seed_everything(config.run.seed, workers=True, verbose=False)
-    torch.set_num_threads(max(1, torch.get_num_threads() // config.run.devices))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(max(1, threads // config.run.devices))
     torch.set_flush_denormal(True)  # denormals make recurrences many times slower
     try:  # keep freed blocks: mapping them anew at each step costs more than the arithmetic
         libc = ctypes.CDLL("libc.so.6")
@@ -152,6 +161,11 @@ def _prepare_machine(config: TrainConfig) -> None:
         libc.mallopt(-1, (1 << 31) - 1)  # M_TRIM_THRESHOLD
     except OSError:  # not glibc
         pass
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+        torch.set_num_threads(threads)
 
 
 def _trainer(config: TrainConfig, **options: Any) -> lightning.Trainer:
