@@ -1,84 +1,32 @@
 """Training runs on a synthetic tree: what they write, resume, refuse."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from training_tree import RATE, scalars, training_tree
 from unbraid import Separator
 from unbraid.data.conditions import treated
 from unbraid.data.tracks import find_tracks, load_track
 from unbraid.errors import ConfigError, DataError, ModelError, UnbraidError
 from unbraid.models import build, checkpoint
+from unbraid.models.checkpoint import load
 from unbraid.training import fit
 from unbraid.training.config import CONFIGS, TrainConfig, read_config
 from unbraid.training.losses import separation_loss
 from unbraid.training.task import SeparationTask
 
-RATE = 44100
-
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Voices are high tones, music is low noise; songs hold both."""
-    root = tmp_path_factory.mktemp("tree")
-    seconds = np.arange(2 * RATE) / RATE
-    rng = np.random.default_rng(0)
-
-    def voice(hertz: float) -> np.ndarray:
-        wave = 0.2 * np.sin(2 * np.pi * hertz * seconds) * (1 + np.sin(2 * np.pi * 3 * seconds))
-        return np.stack([wave, wave], 1)
-
-    def music() -> np.ndarray:
-        return 0.1 * np.cumsum(rng.standard_normal((2 * RATE, 2)) * 0.05, 0).clip(-5, 5)
-
-    for name, audio in {
-        "voices/a.wav": voice(1000),
-        "voices/b.wav": voice(1500),
-        "music/a.wav": music(),
-        "music/b.wav": music(),
-        "songs/one/vocals.wav": voice(1200),
-        "songs/one/accompaniment.wav": music(),
-        "songs/two/vocals.wav": voice(900),
-        "songs/two/accompaniment.wav": music(),
-    }.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        soundfile.write(root / name, audio, RATE)
-    (root / "tiny.yaml").write_text(
-        f"""
-name: tiny
-licence: CC0 1.0
-data_card: tones and noise
-model: {{architecture: bandsplit, features: 8, hidden: 8, blocks: 1, bands: [[5, 400]]}}
-data:
-  stems:
-    vocals: {{all: {{path: {root}/voices}}}}
-    accompaniment: {{all: {{path: {root}/music}}}}
-  valid: {root}/songs
-  cache: {root}/cache
-  seconds: 0.5
-  batch_size: 2
-  workers: 0
-optimizer: {{warmup: 5, learning_rate: 0.01, ema: 0.8}}
-run: {{steps: 40, steps_per_epoch: 20, accelerator: cpu, conditions: [as is, mono]}}
-"""
-    )
-    return root
+    return training_tree(tmp_path_factory.mktemp("tree"))
 
 
 def train(tree: Path, folder: Path, *overrides: str, **options: object) -> Path:
     return fit.run(tree / "tiny.yaml", [f"run.folder={folder}", *overrides], **options)
-
-
-def scalars(folder: Path, tag: str) -> list[float]:
-    events = EventAccumulator(str(folder / "tiny" / "tensorboard"))
-    events.Reload()
-    return [event.value for event in events.Scalars(tag)]
 
 
 @pytest.fixture(scope="module")
@@ -211,6 +159,61 @@ def test_resumed_run_goes_on(finished: Path, tree: Path, tmp_path: Path) -> None
     assert step < best["global_step"] <= 60
 
 
+def test_two_halves_of_a_batch_accumulate_to_the_whole(tree: Path, tmp_path: Path) -> None:
+    whole, halves = tmp_path / "whole", tmp_path / "halves"
+    few = ["run.steps=4", "run.steps_per_epoch=2", "run.conditions=[as is]"]
+    train(tree, whole, "data.batch_size=4", *few)
+    train(tree, halves, "data.batch_size=2", "run.accumulate=2", *few)
+    assert scalars(halves, "valid/loss") == pytest.approx(scalars(whole, "valid/loss"), rel=1e-4)
+    one, two = (load(folder / "tiny" / "tiny.safetensors") for folder in (whole, halves))
+    for name, weight in one.state_dict().items():
+        torch.testing.assert_close(two.state_dict()[name], weight, rtol=1e-2, atol=1e-3)
+
+
+def test_a_run_begins_with_the_weights_of_another(
+    finished: Path, tree: Path, tmp_path: Path
+) -> None:
+    first = finished / "tiny" / "tiny.safetensors"
+    train(
+        tree,
+        tmp_path,
+        f"run.init={first}",
+        "optimizer.learning_rate=1e-12",
+        "run.steps=1",
+        "run.steps_per_epoch=1",
+    )
+    second = tmp_path / "tiny" / "tiny.safetensors"
+    weights = load(second).state_dict()
+    for name, weight in load(first).state_dict().items():
+        torch.testing.assert_close(weights[name], weight)
+    source = checkpoint.read_info(first)
+    card = checkpoint.read_info(second).data
+    assert card.startswith("tones and noise; begun with tiny")
+    assert source.sha256 in card
+    assert source.licence in card
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        ("{features: 12}", "features=8, not 12"),
+        ("{architecture: conv1d}", "holds bandsplit, but model.architecture is conv1d"),
+    ],
+)
+def test_weights_of_another_network_are_no_beginning(
+    finished: Path, tree: Path, tmp_path: Path, network: str, message: str
+) -> None:
+    first = finished / "tiny" / "tiny.safetensors"
+    config = tmp_path / "mine.yaml"
+    config.write_text(
+        f"base: {tree}/tiny.yaml\nmodel: {network}\nrun: {{folder: {tmp_path}/runs, init: {first}}}"
+    )
+    with pytest.raises(ModelError, match=message) as raised:
+        fit.run(config)
+    assert "\n" not in str(raised.value)
+    assert not (tmp_path / "runs").exists()
+
+
 def test_minutes_end_a_run(tree: Path, tmp_path: Path) -> None:
     weights = train(tree, tmp_path, "run.steps_per_epoch=1000000", minutes=0.05)
     assert weights.is_file()
@@ -227,17 +230,6 @@ def test_patience_ends_a_run(tree: Path, tmp_path: Path) -> None:
         "optimizer.learning_rate=1e-12",
     )
     assert len(scalars(tmp_path, "valid/sdr")) < 10
-
-
-@pytest.mark.slow
-def test_two_processes_train_as_one(tree: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "unbraid", "train", str(tree / "tiny.yaml")]
-    command += [f"run.folder={tmp_path}", "run.devices=2", "run.steps=10", "run.steps_per_epoch=10"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert (tmp_path / "tiny" / "tiny.safetensors").is_file()
-    songs = [tag for tag in ("one", "two") if scalars(tmp_path, f"songs/{tag} (as is)/vocals")]
-    assert songs == ["one", "two"]
 
 
 def test_loss_that_is_not_finite_ends_the_run(tree: Path, tmp_path: Path) -> None:
@@ -258,6 +250,9 @@ def test_loss_that_is_not_finite_ends_the_run(tree: Path, tmp_path: Path) -> Non
         (["optimizer.name=sgd"], ConfigError, "no optimizer.name 'sgd'.*adamw, adam"),
         (["optimizer.schedule=linear"], ConfigError, "'linear'.*cosine, constant"),
         (["run.monitor=valid/si_sdr"], ConfigError, "valid/si_sdr.*valid/loss"),
+        (["run.precision=half"], ConfigError, "no run.precision 'half'.*bf16-mixed"),
+        (["run.accumulate=0"], ConfigError, "run.accumulate must be at least 1"),
+        (["run.init=nowhere"], ModelError, "no model 'nowhere'"),
         (["loss.waveform=0", "loss.spectrum=0"], ConfigError, "every weight is 0"),
     ],
 )

@@ -16,7 +16,8 @@ import soundfile
 from typer.testing import CliRunner
 
 from unbraid.cli import app
-from unbraid.errors import ConfigError
+from unbraid.errors import ConfigError, UnbraidError
+from unbraid.fleet.cluster import ENVIRONMENT
 from unbraid.training.config import read_config
 from unbraid.training.search import Range, read_search
 from unbraid.training.trials import Trial, command, draw, ranked, words, write_trials
@@ -149,8 +150,7 @@ def test_errors_of_trials_are_one_line_without_their_class():
     assert why(told) == "songs: no such folder"
 
 
-@pytest.mark.slow
-def test_a_search_from_end_to_end(tmp_path):
+def write_music(folder: Path) -> None:
     tones = np.sin(np.arange(RATE) / 10)[:, None].repeat(2, 1) / 4
     noise = np.random.default_rng(0).normal(size=(RATE, 2)) / 10
     for name, audio in {
@@ -159,8 +159,13 @@ def test_a_search_from_end_to_end(tmp_path):
         "songs/one/vocals.wav": tones,
         "songs/one/accompaniment.wav": noise,
     }.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        soundfile.write(tmp_path / name, audio, RATE)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(folder / name, audio, RATE)
+
+
+@pytest.mark.slow
+def test_a_search_from_end_to_end(tmp_path):
+    write_music(tmp_path)
     search = "{space: {model.features: [4, -1]}, cpus: 1}"
     path = write_config(tmp_path, search)
 
@@ -169,8 +174,7 @@ def test_a_search_from_end_to_end(tmp_path):
     assert not ray.is_initialized()
     assert done.exit_code == 1, done.output  # one trial is impossible
     folder = tmp_path / "runs" / "tiny-search"
-    with (folder / "results.csv").open(newline="") as file:
-        good, bad = csv.DictReader(file)
+    good, bad = read_results(folder)
     assert (good["model.features"], good["steps"], good["state"]) == ("4", "4", "finished")
     assert np.isfinite(float(good["valid/sdr"]))
     assert bad["state"].startswith("failed: ")
@@ -183,6 +187,79 @@ def test_a_search_from_end_to_end(tmp_path):
     again = CliRunner().invoke(app, ["tune", str(path), "optimizer.warmup=3"])
     assert isinstance(again.exception, ConfigError)
     assert "another configuration, see 'warmup: 3'" in str(again.exception)
+
+
+@pytest.fixture
+def address():
+    """Of a cluster that this process does not belong to: one machine with one core."""
+    from ray.cluster_utils import Cluster
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in ENVIRONMENT.items():
+            patch.setenv(name, value)
+        node = {"num_cpus": 1, "object_store_memory": 80_000_000, "include_dashboard": False}
+        there = Cluster(initialize_head=True, head_node_args=node)
+        try:
+            yield there.address
+        finally:
+            ray.shutdown()
+            there.shutdown()
+
+
+@pytest.mark.slow
+def test_a_random_search_on_a_cluster_stops_what_is_worse(tmp_path, address):
+    write_music(tmp_path)
+    search = "{space: {optimizer.learning_rate: [1.0e-9, 0.1]}, trials: 2}"
+    path = write_config(tmp_path, search)
+    long = ["run.steps=8", "run.monitor=valid/loss", "run.seed=2"]
+
+    done = CliRunner().invoke(app, ["tune", str(path), *long, "--address", address])
+
+    assert not ray.is_initialized()
+    assert done.exit_code == 0, done.output
+    folder = tmp_path / "runs" / "tiny-search"
+    best, worse = read_results(folder)
+    assert (best["optimizer.learning_rate"], best["steps"], best["state"]) == (
+        "0.1",
+        "8",
+        "finished",
+    )
+    assert worse["optimizer.learning_rate"] == "1e-09"
+    assert worse["state"] == "stopped early"
+    assert 2 <= int(worse["steps"]) < 8
+    assert not (folder / worse["trial"] / f"{worse['trial']}.safetensors").exists()
+    assert (folder / best["trial"] / f"{best['trial']}.safetensors").is_file()
+
+    # as a version wrote it that did not know two of today's settings
+    kept = folder / "search.yaml"
+    lines = kept.read_text(encoding="utf-8").splitlines(keepends=True)
+    older = [line for line in lines if not line.startswith(("  accumulate:", "  shard:"))]
+    assert len(older) == len(lines) - 2
+    kept.write_text("".join(older), encoding="utf-8")
+    again = CliRunner().invoke(app, ["tune", str(path), *long, "--address", address])
+    assert again.exit_code == 0, again.output
+    assert read_results(folder) == [best, worse]
+
+    kept.write_text("".join(older) + "unheard_of: 1\n", encoding="utf-8")
+    refused = CliRunner().invoke(app, ["tune", str(path), *long, "--address", address])
+    assert isinstance(refused.exception, ConfigError)
+    assert "unheard_of" in str(refused.exception)
+    assert "another name=" in str(refused.exception)
+    assert "\n" not in str(refused.exception)
+
+
+def test_a_cluster_that_does_not_answer_is_one_line(tmp_path):
+    path = write_config(tmp_path, "{space: {optimizer.warmup: [5]}}")
+    done = CliRunner().invoke(app, ["tune", str(path), "--address", "127.0.0.1:9"])
+    assert isinstance(done.exception, UnbraidError)
+    assert "no Ray cluster answers at 127.0.0.1:9" in str(done.exception)
+    assert not (tmp_path / "runs").exists()
+    assert "\n" not in str(done.exception)
+
+
+def read_results(folder: Path) -> list[dict[str, str]]:
+    with (folder / "results.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def test_the_command_ends_trainings_by_the_clock_if_trials_were(tmp_path):

@@ -27,6 +27,13 @@ class Device(str, Enum):
     mps = "mps"
 
 
+class Engine(str, Enum):
+    """What does the work: this machine's processes, or a Ray cluster."""
+
+    local = "local"
+    ray = "ray"
+
+
 def _print_version(wanted: bool) -> None:
     if wanted:
         import unbraid

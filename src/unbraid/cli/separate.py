@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from unbraid.cli.app import Device, app, require
+from unbraid.cli.app import Device, Engine, app, require
 from unbraid.errors import ConfigError, UnbraidError
 
 
@@ -29,13 +29,6 @@ class Format(str, Enum):
     flac = "flac"
     mp3 = "mp3"
     ogg = "ogg"
-
-
-class Engine(str, Enum):
-    """What does the work: this machine's processes, or a Ray cluster."""
-
-    local = "local"
-    ray = "ray"
 
 
 class Runtime(str, Enum):

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from unbraid.cli.app import app, require
+from unbraid.cli.app import Engine, app, require
+from unbraid.errors import UnbraidError
 
 
 @app.command()
@@ -23,9 +24,28 @@ def train(
     resume: Annotated[
         Path | None, typer.Option(metavar="CKPT", help="Checkpoint to go on from.")
     ] = None,
+    engine: Annotated[
+        Engine, typer.Option(help="This machine (or torchrun's), or a Ray cluster.")
+    ] = Engine.local,
+    address: Annotated[
+        str | None,
+        typer.Option(help="Ray cluster: auto, HOST:PORT or ray://HOST:PORT; else one is started."),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Processes on the Ray cluster; else all it can."),
+    ] = None,
 ) -> None:
     """Train a model."""
     require("train", "lightning", "tensorboard", "pedalboard", "matplotlib")
+    if engine is Engine.ray:
+        require("ray", "ray", "pandas", "pyarrow", "fsspec", "pydantic")
+        from unbraid.training import cluster
+
+        print(cluster.run(config, overrides or [], minutes, resume, address, workers))
+        return
+    if address is not None or workers is not None:
+        raise UnbraidError("--address and --workers need --engine ray")
     from unbraid.training import fit
 
     fit.run(config, overrides or [], minutes, resume)

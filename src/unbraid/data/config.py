@@ -76,6 +76,8 @@ class DataConfig:
         seconds: length of a training segment.
         batch_size: segments in a step.
         workers: processes that mix.
+        shard: of several machines, each draws from a part of its own of every source's recordings,
+            and decodes and keeps no others; if not, all draw from all.
     """
 
     stems: dict[str, dict[str, Source]] = field(default_factory=dict)
@@ -88,4 +90,5 @@ class DataConfig:
     seconds: float = 4.0
     batch_size: int = 6
     workers: int = 1
+    shard: bool = False
     augment: AugmentConfig = field(default_factory=AugmentConfig)

@@ -12,11 +12,12 @@ from torch.utils.data import IterableDataset, get_worker_info
 from unbraid.data import augment
 from unbraid.data.augment import Rng
 from unbraid.data.config import DataConfig
-from unbraid.data.sampling import song_pool, stem_pools
+from unbraid.data.sampling import Place, song_pool, stem_pools
 from unbraid.data.tracks import audio_files, find_tracks
 
 VOICE = "vocals"  # the stem that gets a singer's effects; all others are instruments
 Stems = dict[str, np.ndarray]  # `[2, samples]` each
+ALONE = Place()
 
 
 class Mixtures(IterableDataset[dict[str, torch.Tensor]]):
@@ -29,6 +30,7 @@ class Mixtures(IterableDataset[dict[str, torch.Tensor]]):
         sample_rate: Hz.
         seed: each worker draws its own sequence from it, and another one in every pass.
         leave_out: files that must not be drawn.
+        place: of several machines, which part of the recordings to draw from.
 
     Raises:
         DataError: if a stem has no source, a source no audio, or a song's stems do not match.
@@ -43,12 +45,13 @@ class Mixtures(IterableDataset[dict[str, torch.Tensor]]):
         sample_rate: int,
         seed: Sequence[int],
         leave_out: frozenset[Path] = frozenset(),
+        place: Place = ALONE,
     ) -> None:
         self.config, self.sample_rate, self.seed = config, sample_rate, list(seed)
         self._passes = 0
         self.targets, self.residual = tuple(targets), residual
         self.samples = int(config.seconds * sample_rate)
-        arguments = (config, self.targets, residual, sample_rate, leave_out)
+        arguments = (config, self.targets, residual, sample_rate, leave_out, place)
         if config.shuffle:
             self.pools, self._draw = stem_pools(*arguments), self._shuffled
         else:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -22,6 +24,35 @@ from unbraid.data.tracks import (
 from unbraid.errors import DataError
 
 Song = dict[str, Recording]  # by stem; the recordings have one start
+Item = TypeVar("Item")
+Made = TypeVar("Made")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a process stands among those that train one network.
+
+    Attributes:
+        rank: its number among all.
+        processes: how many there are.
+        machine: the number of its machine.
+        machines: how many there are.
+    """
+
+    rank: int = 0
+    processes: int = 1
+    machine: int = 0
+    machines: int = 1
+
+    def part(self, items: Sequence[Item]) -> Sequence[Item]:
+        """The machine's own part; all, if there are fewer than machines."""
+        return items[self.machine :: self.machines] if len(items) >= self.machines else items
+
+    def each(self, make: Callable[[Item], Made], items: Sequence[Item]) -> list[Made]:
+        """`[make(item) for item in items]`, begun elsewhere in each process: they share a cache."""
+        start = len(items) * self.rank // self.processes
+        made = {index: make(items[index]) for index in [*range(start, len(items)), *range(start)]}
+        return [made[index] for index in range(len(items))]
 
 
 class Pool:
@@ -88,6 +119,7 @@ def stem_pools(
     residual: str,
     sample_rate: int,
     leave_out: frozenset[Path],
+    place: Place,
 ) -> dict[str, Pool]:
     """A pool for each stem, of single recordings and of songs.
 
@@ -95,11 +127,11 @@ def stem_pools(
         DataError: if a stem has no source, a source no audio, or a song's stems do not match.
         AudioError: if a file is damaged.
     """
-    songs = _songs(config, targets, residual, sample_rate, leave_out)
+    songs = _songs(config, targets, residual, sample_rate, leave_out, place)
     pools = {}
     for stem in (*targets, residual):
         sources = [
-            (source.share, _singles(source, sample_rate, Path(config.cache), leave_out))
+            (source.share, _singles(source, sample_rate, Path(config.cache), leave_out, place))
             for source in config.stems.get(stem, {}).values()
         ]
         sources += [
@@ -122,6 +154,7 @@ def song_pool(
     residual: str,
     sample_rate: int,
     leave_out: frozenset[Path],
+    place: Place,
 ) -> SongPool:
     """A pool of whole songs.
 
@@ -132,7 +165,7 @@ def song_pool(
     """
     if config.stems:
         raise DataError("data.shuffle=false takes all stems from data.songs; remove data.stems")
-    songs = _songs(config, targets, residual, sample_rate, leave_out)
+    songs = _songs(config, targets, residual, sample_rate, leave_out, place)
     if not any(song[targets[0]].active.size for _, found in songs for song in found):
         raise DataError(f"no training songs with the stem {targets[0]!r}; name one in data.songs")
     return SongPool(songs, targets[0])
@@ -144,12 +177,14 @@ def _songs(
     residual: str,
     sample_rate: int,
     leave_out: frozenset[Path],
+    place: Place,
 ) -> list[tuple[float, list[Song]]]:
     """Share and songs of each source; all headers are read before any song is decoded."""
-    found: list[tuple[float, list[Track]]] = []
+    found: list[tuple[float, Sequence[Track]]] = []
     for source in config.songs.values():
         tracks = find_tracks(Path(source.path), source.split)
-        found.append((source.share, [one for one in tracks if leave_out.isdisjoint(one.files)]))
+        there = [one for one in tracks if leave_out.isdisjoint(one.files)]
+        found.append((source.share, place.part(there)))
     for track in [track for _, tracks in found for track in tracks]:
         check_headers(track, targets, residual)
 
@@ -162,23 +197,24 @@ def _songs(
         check_lengths(track.name, [length / sample_rate for length in lengths])
         return stems
 
-    return [(share, [song(track) for track in tracks]) for share, tracks in found]
+    return [(share, place.each(song, tracks)) for share, tracks in found]
 
 
 def _singles(
-    source: Source, sample_rate: int, cache: Path, leave_out: frozenset[Path]
+    source: Source, sample_rate: int, cache: Path, leave_out: frozenset[Path], place: Place
 ) -> list[Recording]:
-    folder = Path(source.path)
-    recordings = []
-    for path in audio_files(folder / source.split if source.split else folder):
+    def recording(path: Path) -> Recording:
         if path.name.lower().endswith(STEM_FILE):
             raise DataError(f"{path}: a song with all its stems; name its folder in data.songs")
-        if path.resolve() not in leave_out:
-            recording = Recording([StemSource(path)], sample_rate, cache)
-            if not recording.active.size:
-                raise DataError(f"{path}: silent throughout; remove it from the data set")
-            recordings.append(recording)
-    return recordings
+        made = Recording([StemSource(path)], sample_rate, cache)
+        if not made.active.size:
+            raise DataError(f"{path}: silent throughout; remove it from the data set")
+        return made
+
+    folder = Path(source.path)
+    paths = audio_files(folder / source.split if source.split else folder)
+    there = [path for path in paths if path.resolve() not in leave_out]
+    return place.each(recording, place.part(there))
 
 
 def _sounding_start(rng: Rng, recording: Recording, samples: int) -> int:

@@ -18,6 +18,7 @@ from unbraid.training.losses import LossConfig
 CONFIGS = Path(__file__).parents[1] / "configs"
 OPTIMIZERS = ("adamw", "adam")
 SCHEDULES = ("cosine", "constant")
+PRECISIONS = ("32-true", "16-mixed", "bf16-mixed", "16-true", "bf16-true", "64-true")
 MONITORS = {"valid/sdr": "max", "valid/loss": "min"}
 
 Section = TypeVar("Section")
@@ -67,8 +68,12 @@ class RunConfig:
         patience: validations without gain that end the run; null never ends it.
         precision: Lightning's, such as `32-true` or `bf16-mixed`.
         accelerator: Lightning's: `auto`, `cpu`, `gpu`.
-        devices: processes, each with its device and a batch of its own; two processes of one
-            thread are faster on two CPU cores than one of two threads.
+        accumulate: batches whose gradients are averaged for a step.
+        devices: processes on a machine, each with its device and a batch of its own; two processes
+            of one thread are faster on two CPU cores than one of two threads. `torchrun` and Ray
+            put their own numbers in place of this and of `nodes`.
+        nodes: machines that train one network, see docs/training.md.
+        init: weights to begin with, the name of a model or a `.safetensors` file; null: random.
         conditions: treatments of the validation songs, see `unbraid.data.conditions`.
     """
 
@@ -81,11 +86,18 @@ class RunConfig:
     patience: int | None = None
     precision: str = "32-true"
     accelerator: str = "auto"
+    accumulate: int = 1
     devices: int = 1
+    nodes: int = 1
+    init: str | None = None
     conditions: list[str] = field(default_factory=lambda: ["as is", "12 kHz", "mono"])
 
     def __post_init__(self) -> None:
         _check("run.monitor", self.monitor, tuple(MONITORS))
+        _check("run.precision", self.precision, PRECISIONS)
+        for name in ("accumulate", "devices", "nodes"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"run.{name} must be at least 1, not {getattr(self, name)}")
         if self.epochs is not None:
             self.steps = self.epochs * self.steps_per_epoch
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import asdict
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +27,13 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from omegaconf import OmegaConf
 
 from unbraid.errors import ConfigError
-from unbraid.models import build, checkpoint
+from unbraid.models import build
+from unbraid.training import processes, weights
 from unbraid.training.config import MONITORS, TrainConfig, read_config
 from unbraid.training.music import Music
 from unbraid.training.task import SeparationTask
+
+Launch = Callable[[], dict[str, Any]]
 
 
 class Clock(Callback):
@@ -101,31 +106,62 @@ def run(
         DataError: if the data lacks something.
         ModelError: if the loss is not finite.
     """
-    config = read_config(config_path, overrides)
+    with processes.one_voice():
+        config = read_config(config_path, overrides)
+        return train(config, minutes, resume, callbacks, partial(processes.options, config.run))
+
+
+def train(
+    config: TrainConfig,
+    minutes: float | None,
+    resume: Path | None,
+    callbacks: Sequence[Callback],
+    launch: Launch,
+) -> Path:
+    """What `run` does with the configuration it read.
+
+    Args:
+        config: the configuration.
+        minutes: length of the run by the clock.
+        resume: checkpoint of an earlier run to go on from.
+        callbacks: more that Lightning calls.
+        launch: makes a trainer's options that say how many processes there are and who starts them.
+    """
     if resume and not resume.is_file():
         raise ConfigError(f"{resume}: no such checkpoint; runs keep theirs under checkpoints/")
-    with _prepared_machine(config):
-        return _train(config, minutes, resume, callbacks)
+    devices = launch()["devices"]
+    with _prepared_machine(config.run.seed, devices if isinstance(devices, int) else 1):
+        return _train(config, minutes, resume, callbacks, launch)
 
 
 def _train(
-    config: TrainConfig, minutes: float | None, resume: Path | None, callbacks: Sequence[Callback]
+    config: TrainConfig,
+    minutes: float | None,
+    resume: Path | None,
+    callbacks: Sequence[Callback],
+    launch: Launch,
 ) -> Path:
     settings = dict(config.model)
     architecture = settings.pop("architecture", "bandsplit")
     model: Any = build(architecture, **settings)
+    card = config.data_card
+    if config.run.init is not None:
+        card = f"{card}; {weights.begin_with(model, architecture, config.run.init)}"
+    trial = _trainer(config, launch, fast_dev_run=1, logger=False)
+    processes.hush(trial)
     clock = Clock(config.run.steps, minutes)
     task = SeparationTask(model, config, clock)
     start = resume.stat().st_mtime_ns % (1 << 31) if resume else 0
-    music = Music(config.data, model.config, config.run.seed, start)
-    if hasattr(model, "standardize"):
+    music = Music(config.data, model.config, config.run.seed, start, processes.place(trial))
+    if hasattr(model, "standardize") and config.run.init is None:
         model.standardize(next(iter(music.train_dataloader()))["mixture"])
 
     # one step of each kind, so that a mistake shows before hours have passed
-    _trainer(config, fast_dev_run=1, logger=False).fit(deepcopy(task), music)
+    trial.fit(deepcopy(task), music)
     folder = Path(config.run.folder) / config.name
-    folder.mkdir(parents=True, exist_ok=True)
-    OmegaConf.save(OmegaConf.create(asdict(config)), folder / "config.yaml")
+    if trial.is_global_zero:
+        folder.mkdir(parents=True, exist_ok=True)
+        OmegaConf.save(OmegaConf.create(asdict(config)), folder / "config.yaml")
     best = ModelCheckpoint(
         folder / "checkpoints",
         "best",
@@ -135,25 +171,30 @@ def _train(
     )
     trainer = _trainer(
         config,
+        launch,
         logger=TensorBoardLogger(folder, name="tensorboard", version=""),
         callbacks=[*_callbacks(config, folder, clock, best), *callbacks],
         max_epochs=-1,
-        limit_train_batches=config.run.steps_per_epoch,
+        limit_train_batches=config.run.steps_per_epoch * config.run.accumulate,
+        accumulate_grad_batches=config.run.accumulate,
         num_sanity_val_steps=0,
         log_every_n_steps=20,
     )
+    if not trainer.is_global_zero:  # else all would draw the same masks
+        torch.manual_seed(config.run.seed + trainer.global_rank)
     trainer.fit(task, music, ckpt_path=resume, weights_only=True)
-    weights = folder / f"{config.name}.safetensors"
+    result = folder / f"{config.name}.safetensors"
     if trainer.is_global_zero:
-        _export(model, architecture, best.best_model_path, weights, config)
-    return weights
+        weights.export(model, architecture, best.best_model_path, result, config, card)
+    return result
 
 
 @contextmanager
-def _prepared_machine(config: TrainConfig) -> Iterator[None]:
-    lightning.seed_everything(config.run.seed, workers=True, verbose=False)
+def _prepared_machine(seed: int, devices: int) -> Iterator[None]:
+    lightning.seed_everything(seed, workers=True, verbose=False)
     threads = torch.get_num_threads()
-    torch.set_num_threads(max(1, threads // config.run.devices))
+    if "OMP_NUM_THREADS" not in os.environ:  # which whoever starts several processes sets for each
+        torch.set_num_threads(max(1, threads // devices))
     torch.set_flush_denormal(True)  # denormals make recurrences many times slower
     try:  # keep freed blocks: mapping them anew at each step costs more than the arithmetic
         libc = ctypes.CDLL("libc.so.6")
@@ -168,13 +209,13 @@ def _prepared_machine(config: TrainConfig) -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _trainer(config: TrainConfig, **options: Any) -> lightning.Trainer:
+def _trainer(config: TrainConfig, launch: Launch, **options: Any) -> lightning.Trainer:
     return lightning.Trainer(
         accelerator=config.run.accelerator,
-        devices=config.run.devices,
         precision=config.run.precision,  # type: ignore[arg-type]
         gradient_clip_val=config.optimizer.clip,
         enable_model_summary=False,
+        **launch(),
         **options,
     )
 
@@ -200,18 +241,3 @@ def _callbacks(
             EarlyStopping(monitor, mode=MONITORS[monitor], patience=config.run.patience)
         )
     return callbacks
-
-
-def _export(
-    model: torch.nn.Module, architecture: str, best: str, weights: Path, config: TrainConfig
-) -> None:
-    state = torch.load(best, map_location="cpu", weights_only=True)["state_dict"]
-    model.load_state_dict({name.removeprefix("model."): value for name, value in state.items()})
-    checkpoint.save(
-        model,
-        weights,
-        architecture=architecture,
-        licence=config.licence,
-        data=config.data_card,
-        dtype=torch.float16,  # half the size
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from unbraid.data.config import DataConfig
 from unbraid.data.mixing import Mixtures, held_out
+from unbraid.data.sampling import Place
 from unbraid.data.tracks import check_headers, find_tracks, load_track
 
 
@@ -59,16 +61,19 @@ class Music(lightning.LightningDataModule):
         seed: of the mixtures.
         start: a number that differs between a run and its resumption, so that the mixtures of its
             beginning are not drawn again.
+        place: of this process among those that train the network.
 
     Raises:
         DataError: if the data lacks something.
     """
 
-    def __init__(self, config: DataConfig, model: Any, seed: int, start: int) -> None:
+    def __init__(self, config: DataConfig, model: Any, seed: int, start: int, place: Place) -> None:
         super().__init__()
         self._config, self._seeds = config, (seed, start)
         self._stems = (model.targets, model.residual, model.sample_rate)
-        self._mixtures = Mixtures(config, *self._stems, (), held_out(config))
+        if not config.shard:
+            place = replace(place, machine=0, machines=1)
+        self._mixtures = Mixtures(config, *self._stems, (), held_out(config), place)
         self._songs = Songs(Path(config.valid), config.valid_split, *self._stems)
 
     def train_dataloader(self) -> DataLoader[Any]:

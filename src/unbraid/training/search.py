@@ -107,9 +107,10 @@ def read_search(path: Path, overrides: Sequence[str] = ()) -> Search:
         raise ConfigError(f"{path}: search.minutes must be above 0, not {options.minutes:g}")
     if not 0 < options.grace < 1:
         raise ConfigError(f"{path}: search.grace must be between 0 and 1, not {options.grace:g}")
-    if config.run.devices != 1:
+    if (config.run.devices, config.run.nodes) != (1, 1):
         raise ConfigError(
-            f"{path}: run.devices must be 1: trials side by side (search.cpus) use the cores"
+            f"{path}: run.devices and run.nodes must be 1: trials side by side (search.cpus) use"
+            " the cores"
         )
     return Search(config, options, space)
 

@@ -57,7 +57,8 @@ class SeparationTask(lightning.LightningModule):
         estimates = self.model(batch["mixture"]).float()
         with torch.autocast(self.device.type, enabled=False):
             losses = separation_loss(estimates, batch["targets"], self.config.loss)
-        if not torch.isfinite(losses["loss"]):
+        finite = bool(torch.isfinite(losses["loss"]))
+        if not self.trainer.strategy.reduce_boolean_decision(finite):  # else one alone would end
             raise ModelError(
                 f"the loss is not finite at step {self.global_step}: lower "
                 "optimizer.learning_rate and resume from the last checkpoint"

@@ -23,9 +23,10 @@ from unbraid.fleet.cluster import connected
 from unbraid.replacing import replacing
 from unbraid.training import fit
 from unbraid.training.config import MONITORS
-from unbraid.training.search import Range, Search
+from unbraid.training.search import Range, Search, read_search
 from unbraid.training.trials import Trial, plot_trials, ranked, shown, words, write_trials
 
+KEPT = "search.yaml"  # what the trials have in common
 STATE = "ray"  # where in the search's folder Ray keeps its books
 SCORE = "score"  # of the best validation so far, as reported to Ray
 
@@ -93,6 +94,7 @@ def run(search: Search, address: str | None = None) -> tuple[list[Trial], Path]:
         os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # our runs log enough
         os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # prints a box even where it should be quiet
         trainable = tune.with_resources(_trainable(search, folder), _resources(search))
+        _keep(search, folder)
         state = str(folder / STATE)
         if tune.Tuner.can_restore(state):
             tuner = tune.Tuner.restore(state, trainable, restart_errored=True)
@@ -110,22 +112,39 @@ def run(search: Search, address: str | None = None) -> tuple[list[Trial], Path]:
 
 
 def _check_same(search: Search, folder: Path) -> None:
-    """Keep the configuration with the trials: those of another one would not compare."""
-    config = asdict(search.config)
-    stated = OmegaConf.to_yaml({**config, "search": asdict(search.options)})
-    kept = folder / "search.yaml"
-    if kept.is_file():
-        pairs = zip_longest(kept.read_text(encoding="utf-8").splitlines(), stated.splitlines())
-        changed = next((new or old for old, new in pairs if old != new), None)
-        if changed is not None:
-            raise ConfigError(
-                f"{folder}: holds a search with another configuration, see {changed.strip()!r}; "
-                "give this one another name=…, or remove the folder"
-            )
+    """The trials of another configuration would not compare.
+
+    What an earlier version did not know was as it is now by default.
+    """
+    kept = folder / KEPT
+    if not kept.is_file():
         return
-    for path, text in ((folder / "train.yaml", OmegaConf.to_yaml(config)), (kept, stated)):
-        with replacing(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+    try:
+        earlier = _stated(read_search(kept))
+    except ConfigError as error:
+        raise ConfigError(
+            f"{error}: what another version of unbraid began cannot go on; give this search "
+            "another name=…, or remove the folder"
+        ) from error
+    pairs = zip_longest(earlier.splitlines(), _stated(search).splitlines())
+    changed = next((new or old for old, new in pairs if old != new), None)
+    if changed is not None:
+        raise ConfigError(
+            f"{folder}: holds a search with another configuration, see {changed.strip()!r}; "
+            "give this one another name=…, or remove the folder"
+        )
+
+
+def _keep(search: Search, folder: Path) -> None:
+    train = OmegaConf.to_yaml(asdict(search.config))
+    for name, text in (("train.yaml", train), (KEPT, _stated(search))):
+        if not (folder / name).is_file():
+            with replacing(folder / name) as temporary:
+                temporary.write_text(text, encoding="utf-8")
+
+
+def _stated(search: Search) -> str:
+    return OmegaConf.to_yaml({**asdict(search.config), "search": asdict(search.options)})
 
 
 def _trainable(search: Search, folder: Path) -> Callable[[dict[str, Any]], None]:

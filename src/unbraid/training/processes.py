@@ -1,0 +1,58 @@
+"""The processes that train one network: how many, where each stands, and which of them speaks."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+
+from unbraid.data.sampling import Place
+from unbraid.training.config import RunConfig
+
+
+def options(config: RunConfig) -> dict[str, Any]:
+    """Lightning's options for as many processes as the configuration, or `torchrun`, says."""
+    if TorchElasticEnvironment.detect():
+        here = int(os.environ["LOCAL_WORLD_SIZE"])
+        return {"devices": here, "num_nodes": int(os.environ["WORLD_SIZE"]) // here}
+    return {"devices": config.devices, "num_nodes": config.nodes}
+
+
+def place(trainer: Any) -> Place:
+    """Where this process stands."""
+    return Place(trainer.global_rank, trainer.world_size, trainer.node_rank, trainer.num_nodes)
+
+
+def hush(trainer: Any) -> None:
+    """From here on, all processes but the first are quiet."""
+    if not trainer.is_global_zero:
+        for name in ("lightning.fabric", "lightning.pytorch"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+        warnings.simplefilter("ignore")
+
+
+@contextmanager
+def one_voice() -> Iterator[None]:
+    """Under `torchrun`, the first process that fails says why; those it takes along are silent."""
+    if not TorchElasticEnvironment.detect():
+        yield
+        return
+    address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    store = torch.distributed.TCPStore(  # type: ignore[attr-defined]
+        address, port, is_master=False, wait_for_workers=False
+    )
+    try:
+        yield
+    except (Exception, KeyboardInterrupt):
+        attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+        if store.add(f"unbraid/failed/{attempt}", 1) == 1:
+            raise
+        time.sleep(1)  # or torchrun, which ends all when one has ended, might be first
+        raise SystemExit(1) from None

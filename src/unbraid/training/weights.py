@@ -1,0 +1,72 @@
+"""Weights into a network before training, and out of it after."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from unbraid.errors import ModelError
+from unbraid.models import checkpoint, find
+from unbraid.training.config import TrainConfig
+
+
+def begin_with(model: Any, architecture: str, source: str) -> str:
+    """Put the weights of an earlier model into a network.
+
+    Args:
+        model: the network.
+        architecture: its name for `build`.
+        source: name of a model, or path of a weight file.
+
+    Returns:
+        What those weights are, for the data card of those that come of them.
+
+    Raises:
+        ModelError: if there is no such file, it is damaged, or of another network.
+    """
+    path = find(source)
+    info = checkpoint.read_info(path)
+    if info.architecture != architecture:
+        raise ModelError(
+            f"run.init: {path} holds {info.architecture}, but model.architecture is {architecture}"
+        )
+    earlier: Any = checkpoint.load(path)
+    try:
+        model.load_state_dict(earlier.state_dict())
+    except RuntimeError as error:
+        theirs, ours = asdict(earlier.config), asdict(model.config)
+        differing = [
+            f"{key}={theirs[key]}, not {ours[key]}" for key in ours if theirs[key] != ours[key]
+        ]
+        raise ModelError(
+            f"run.init: the network in {path} has other sizes: {'; '.join(differing)}"
+        ) from error
+    return f"begun with {info.name} ({info.licence}; SHA-256 {info.sha256}), of: {info.data}"
+
+
+def export(
+    model: torch.nn.Module, architecture: str, best: str, path: Path, config: TrainConfig, card: str
+) -> None:
+    """Write the weights of a Lightning checkpoint as a weight file.
+
+    Args:
+        model: the network, which receives them.
+        architecture: its name for `build`.
+        best: the checkpoint.
+        path: file to write.
+        config: of the run.
+        card: what they were trained on.
+    """
+    state = torch.load(best, map_location="cpu", weights_only=True)["state_dict"]
+    model.load_state_dict({name.removeprefix("model."): value for name, value in state.items()})
+    checkpoint.save(
+        model,
+        path,
+        architecture=architecture,
+        licence=config.licence,
+        data=card,
+        dtype=torch.float16,  # half the size
+    )

@@ -1,0 +1,124 @@
+"""One network trained by several processes: as one would, with one set of files and lines."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from training_tree import RATE, assert_same_training, scalars, trained_as_one, training_tree
+from unbraid.data.mixing import Mixtures
+from unbraid.data.sampling import Place
+from unbraid.training.config import read_config
+
+TWO = ["-m", "torch.distributed.run", "--nproc-per-node", "2"]
+FEW = ["run.steps=2", "run.steps_per_epoch=1", "run.conditions=[as is]"]
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return training_tree(tmp_path_factory.mktemp("tree"))
+
+
+@pytest.fixture(scope="module")
+def as_one(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("one")
+    trained_as_one(tree, folder, FEW)
+    return folder
+
+
+def start(tree: Path, folder: Path, *overrides: str, launcher=(), **environment: str):
+    command = [sys.executable, *launcher, "-m", "unbraid", "train", str(tree / "tiny.yaml")]
+    return subprocess.Popen(
+        [*command, f"run.folder={folder}", *overrides],
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+    )
+
+
+@pytest.mark.slow
+def test_processes_of_torchrun_train_as_one(tree: Path, as_one: Path, tmp_path: Path) -> None:
+    process = start(tree, tmp_path, *FEW, launcher=TWO)
+    out, said = process.communicate(timeout=300)
+    assert process.returncode == 0, said[-2000:]
+    assert_same_training(tmp_path, as_one)
+    assert len(list((tmp_path / "tiny" / "tensorboard").glob("events*"))) == 1
+    assert said.count("All distributed processes registered. Starting with 2 processes") == 1
+    assert "Epoch 1" in out
+    assert "GLOBAL_RANK: 1" not in said
+
+
+@pytest.mark.slow
+def test_processes_that_lightning_starts_on_two_machines_train_as_one(
+    tree: Path, as_one: Path, tmp_path: Path
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    machines = [
+        start(
+            tree,
+            tmp_path,
+            *FEW,
+            "run.nodes=2",
+            MASTER_ADDR="127.0.0.1",
+            MASTER_PORT=port,
+            NODE_RANK=str(number),
+        )
+        for number in range(2)
+    ]
+    said = [machine.communicate(timeout=300)[1] for machine in machines]
+    assert [machine.returncode for machine in machines] == [0, 0], said
+    assert_same_training(tmp_path, as_one)
+
+
+@pytest.mark.slow
+def test_processes_of_one_machine_train_as_one_and_validate_each_song_once(
+    tree: Path, as_one: Path, tmp_path: Path
+) -> None:
+    process = start(tree, tmp_path, *FEW, "run.devices=2")
+    _, said = process.communicate(timeout=300)
+    assert process.returncode == 0, said[-2000:]
+    assert_same_training(tmp_path, as_one)
+    for song in ("one", "two"):
+        assert len(scalars(tmp_path, f"songs/{song} (as is)/vocals")) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [("data.batchsize=2", "no setting 'data.batchsize'"), ("loss.waveform=.nan", "not finite")],
+)
+def test_processes_of_torchrun_say_what_is_wrong_once(
+    tree: Path, tmp_path: Path, override: str, message: str
+) -> None:
+    process = start(tree, tmp_path, override, launcher=TWO)
+    _, said = process.communicate(timeout=300)
+    assert process.returncode != 0
+    errors = [line for line in said.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    assert message in errors[0]
+    assert not list(tmp_path.iterdir())
+
+
+def test_machines_keep_parts_of_their_own(tree: Path, tmp_path: Path) -> None:
+    def kept(*place: int) -> set[str]:
+        cache = tmp_path / "-".join(map(str, place))
+        config = read_config(tree / "tiny.yaml", [f"data.cache={cache}"]).data
+        Mixtures(config, ("vocals",), "accompaniment", RATE, [0], place=Place(*place))
+        return {path.name for path in cache.iterdir()}
+
+    every = kept(0, 1, 0, 1)
+    first, second = kept(0, 2, 0, 2), kept(1, 2, 1, 2)
+    assert len(every) == 4
+    assert (len(first), len(second)) == (2, 2)
+    assert first | second == every
+    assert kept(1, 4, 0, 1) == every, "all processes of a machine share its part"
+    assert kept(2, 3, 2, 3) == every, "fewer recordings than machines"
