@@ -16,6 +16,7 @@ from unbraid.evaluation import TrackScores, write_scores
 from unbraid.evaluation.report import write_report
 from unbraid.evaluation.run import evaluate, select_tracks
 from unbraid.evaluation.systems import make_systems
+from unbraid.listening.ratings import SCALES, Rating, append_ratings
 
 RATE = 16000
 pytest.importorskip("scipy")
@@ -101,9 +102,79 @@ def test_folders_are_put_side_by_side(scores, tmp_path):
     assert "1 track; 2 that only some systems have are left out" in markdown
 
 
+def rated(folder: Path, listeners: int = 3, song: str = "Песня") -> Path:
+    """Ratings of a listening test: each listener gives 2 more than the one before."""
+    given = {"reference": 100, "irm2": 60, "<i>other</i>": 40, "anchor": 10}
+    for number in range(listeners):
+        name = f"listener {number}"
+        ratings = [
+            Rating(name, name, 1, song, stem, scale, 1, system, min(100, value + 2 * number), "now")
+            for stem in ("vocals", "accompaniment")
+            for scale in SCALES
+            for system, value in given.items()
+        ]
+        append_ratings(folder / "ratings" / f"{number}.csv", ratings)
+    return folder
+
+
+def test_ratings_of_listeners_stand_beside_the_scores(scores, tmp_path):
+    write_report([scores, rated(tmp_path / "test")], tmp_path)
+
+    markdown = (tmp_path / "report.md").read_text(encoding="utf-8")
+    # standard deviation 2 over 3 listeners, t(0.975, 2) = 4.302653: 62 ± 4.97
+    row = "| irm2 | **62.0** | 57.0 … 67.0 | **62.0** | 57.0 … 67.0 |"
+    assert markdown.count(row) == 2
+    assert "| reference | 100.0 | 100.0 … 100.0 |" in markdown
+    assert markdown.count("### ") == 5
+    assert "3 listeners" in markdown and "Nobody is left out" in markdown
+    assert (tmp_path / "report.tex").read_text(encoding="utf-8").count(r"\begin{tabular}") == 5
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    page = Page(text)
+    assert page.open in ([], ["html"])
+    assert page.tags.count("table") == 5
+    assert page.tags.count("svg") == 2 * 6 + 2 + 4
+    assert "<i>other</i>" in page.text and "<i>other</i>" not in text
+    assert "listener 2: 64.0" in page.text
+
+
+@pytest.mark.parametrize("given", ["", "ratings/0.csv"])
+def test_ratings_alone_make_a_report(tmp_path, given):
+    folder = rated(tmp_path / "test")
+
+    done = CliRunner().invoke(app, ["report", str(folder / given)])
+
+    assert done.exit_code == 0, done.output
+    out = (folder / given).parent if given else folder
+    markdown = (out / "report.md").read_text(encoding="utf-8")
+    assert markdown.count("### ") == 2
+    assert ("1 listener, of 1 song" if given else "3 listeners, of 1 song") in markdown
+    page = Page((out / "report.html").read_text(encoding="utf-8"))
+    assert page.tags.count("svg") == 4
+    assert "SDR" not in page.text
+
+
+def test_who_misses_the_reference_is_counted_but_not_averaged(tmp_path):
+    folder = rated(tmp_path / "test", listeners=1)
+    text = (folder / "ratings" / "0.csv").read_text(encoding="utf-8")
+    deaf = text.replace("reference,100", "reference,89").replace("listener 0", "deaf")
+    (folder / "ratings" / "1.csv").write_text(deaf.replace("irm2,60", "irm2,0"), encoding="utf-8")
+
+    write_report([folder], tmp_path)
+
+    markdown = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "Left out: 1 of 2 listeners" in markdown
+    assert "| irm2 | **60.0** | - | **60.0** | - |" in markdown
+    (folder / "ratings" / "0.csv").unlink()
+    write_report([folder], tmp_path)
+    assert "Left out: 1 of 1 listener" in (tmp_path / "report.md").read_text(encoding="utf-8")
+
+
 def test_folders_without_scores_or_with_equal_names_are_refused(scores, tmp_path):
     with pytest.raises(DataError, match="no scores here"):
         write_report([tmp_path], tmp_path)
+    (tmp_path / "unheard" / "ratings").mkdir(parents=True)
+    with pytest.raises(DataError, match="no ratings here yet"):
+        write_report([tmp_path / "unheard"], tmp_path)
     with pytest.raises(DataError, match="systems of one name"):
         write_report([scores, scores], tmp_path)
-    assert not list(tmp_path.iterdir())
+    assert not list(tmp_path.glob("report.*"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from importlib.resources import files
@@ -11,27 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from browser import needs_browser, playwright, running_browser, watched
 from web_server import ONE_THREAD, serving
 
-playwright = pytest.importorskip("playwright.sync_api")
-
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 SONG = Path(str(files("unbraid.web") / "example" / "lithium.ogg"))
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium"),
-]
+pytestmark = [pytest.mark.slow, needs_browser]
 
 # modules are one instance for the page and for the test: this is the player that is heard
 LEVELS = """async () => {
@@ -53,20 +37,14 @@ def url(tmp_path_factory, model):
 
 @pytest.fixture(scope="module")
 def browser():
-    with playwright.sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    with running_browser() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
 def page(browser, url):
     """The page with the song's mixer, after an upload through the form."""
-    page = browser.new_page()
-    page.requested, page.errors = [], []
-    page.on("request", lambda request: page.requested.append(request.url))
-    page.on("console", lambda said: page.errors.append(said.text) if said.type == "error" else None)
-    page.on("pageerror", lambda error: page.errors.append(str(error)))
+    page = watched(browser.new_page())
     page.goto(url)
     page.set_input_files("#file", SONG)
     page.get_by_role("button", name="Play").wait_for(timeout=60_000)

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from unbraid.cli.serve import LOOPBACK
 from unbraid.web.downloads import clean_name, track_of
 from unbraid.web.security import COOKIE, Guard
-from unbraid.web.settings import Settings
+from unbraid.web.settings import LOOPBACK, Access
 
 
-def client(**settings) -> TestClient:
+def client(**access) -> TestClient:
     async def answer(request):
         return PlainTextResponse("in")
 
     methods = ["GET", "POST", "DELETE"]
     paths = ("/", "/api/jobs", "/api/health")
     inner = Starlette(routes=[Route(path, answer, methods=methods) for path in paths])
-    guard = Guard(inner, Settings(Path("unused"), **settings))
+    guard = Guard(inner, Access(**access))
     return TestClient(guard, base_url="http://localhost:8765")
 
 

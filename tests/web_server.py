@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import httpx2
@@ -26,18 +27,22 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
+def serving(folder: Path, model: Path, *flags: object) -> AbstractContextManager[str]:
+    """Address of a server that separates meanwhile."""
+    return serving_with("--folder", folder, "--model", model, "--device", "cpu", *flags)
+
+
 @contextmanager
-def serving(folder: Path, model: Path, *flags: object) -> Iterator[str]:
+def serving_with(*flags: object) -> Iterator[str]:
     """Address of a server that runs meanwhile."""
     port = free_port()
-    command = [sys.executable, "-m", "unbraid", "serve", "--port", port, "--folder", folder]
-    command += ["--model", model, "--device", "cpu", *flags]
+    command = [sys.executable, "-m", "unbraid", "serve", "--port", port, *flags]
     server = subprocess.Popen(
         list(map(str, command)), stdout=subprocess.PIPE, text=True, env={**os.environ, **ONE_THREAD}
     )
     try:
-        line = server.stdout.readline()
-        assert "listens at" in line, f"no server: {line!r}"
+        said = list(itertools.takewhile(lambda line: "listens at" not in line, server.stdout))
+        assert server.poll() is None, f"no server: {said}"
         yield f"http://127.0.0.1:{port}"
     finally:
         server.terminate()

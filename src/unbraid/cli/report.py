@@ -32,21 +32,25 @@ app.add_typer(report, name="report")
 @report.command()
 def scores(
     folders: Annotated[
-        list[Path], typer.Argument(metavar="DIR...", help="Folders of `unbraid evaluate`.")
+        list[Path],
+        typer.Argument(
+            metavar="DIR...", help="Folders of `unbraid evaluate` and of `unbraid serve --listen`."
+        ),
     ],
     out: Annotated[
         Path | None,
         typer.Option("-o", "--out", metavar="DIR", help="Where to write; the first DIR if left."),
     ] = None,
 ) -> None:
-    """Show scores on one page: report.html to look at and listen to, report.md, report.tex.
+    """Show scores and ratings on one page: report.html to look at and listen to, report.md, .tex.
 
-    The word `scores` may be left out.
+    A CSV file of ratings may stand for a folder. The word `scores` may be left out.
     """
     require("eval", "scipy", "PIL")
     from unbraid.evaluation.report import write_report
 
-    for path in write_report(folders, out or folders[0]):
+    first = folders[0].parent if folders[0].is_file() else folders[0]
+    for path in write_report(folders, out or first):
         print(path)
 
 

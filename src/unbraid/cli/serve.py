@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import secrets
 import socket
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Annotated
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from unbraid.cli.app import Device, app, require
 from unbraid.errors import UnbraidError
 
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from unbraid.web.settings import Access
 
 
 @app.command()
@@ -32,6 +38,10 @@ def serve(
     allow_host: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help="Name by which browsers may call it; repeatable."),
+    ] = None,
+    listen: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Serve a blind listening test of DIR's stems instead."),
     ] = None,
     model: Annotated[
         str, typer.Option(metavar="NAME|PATH", help="A name from `unbraid models`, or a file.")
@@ -54,11 +64,12 @@ def serve(
         float, typer.Option(min=0.001, help="Time after which finished songs are removed.")
     ] = 24.0,
 ) -> None:
-    """Serve a page to separate songs and listen to their stems."""
+    """Serve a page to separate songs and listen to their stems, or a blind listening test."""
     require("web", "fastapi", "uvicorn")
     from unbraid.models import find
+    from unbraid.web.app import create_app
     from unbraid.web.server import bind, serve
-    from unbraid.web.settings import Settings, cache_folder
+    from unbraid.web.settings import LOOPBACK, Access, Settings, cache_folder
 
     local = host in LOOPBACK
     if token is not None and not token.isascii():
@@ -66,24 +77,52 @@ def serve(
     if not local:
         token = token or secrets.token_urlsafe(24)
         allow_host = [*(allow_host or []), socket.gethostname()]
-    find(model)
-    bound = bind(host, port)
-    shown = "localhost" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
-    settings = Settings(
-        folder=folder or cache_folder(port),
-        model=model,
-        device=device.value,
-        workers=jobs,
-        max_upload=max_upload << 20,
-        max_seconds=max_minutes * 60,
-        max_queue=max_queue,
-        max_disk=round(max_disk * 2**30),
-        keep_seconds=keep_hours * 3600,
+    access = Access(
         hosts=frozenset((*LOOPBACK, host.lower(), *(name.lower() for name in allow_host or []))),
         any_address=not local,
         token=token,
     )
-    query = f"/?token={token}" if token else ""
-    if host in ("0.0.0.0", "::"):
-        print("Other devices: put this machine's address in the place of localhost")
-    serve(settings, bound, f"http://{shown}:{port}{query}", open_page)
+    shown = "localhost" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
+    url = f"http://{shown}:{port}" + (f"/?token={token}" if token else "")
+    if listen:
+        made: AbstractContextManager[FastAPI] = _listening_app(listen, access)
+    else:
+        find(model)
+        settings = Settings(
+            folder=folder or cache_folder(port),
+            model=model,
+            device=device.value,
+            workers=jobs,
+            max_upload=max_upload << 20,
+            max_seconds=max_minutes * 60,
+            max_queue=max_queue,
+            max_disk=round(max_disk * 2**30),
+            keep_seconds=keep_hours * 3600,
+            access=access,
+        )
+        made = nullcontext(create_app(settings))
+    bound = bind(host, port)
+    with made as served:
+        if host in ("0.0.0.0", "::"):
+            print("Other devices: put this machine's address in the place of localhost")
+        serve(served, bound, url, open_page)
+
+
+@contextmanager
+def _listening_app(folder: Path, access: Access) -> Iterator[FastAPI]:
+    """The server of a listening test; its sounds are there as long as it is."""
+    from unbraid.listening.material import find_material
+    from unbraid.listening.ratings import RATINGS
+    from unbraid.listening.session import Sessions
+    from unbraid.listening.sounds import make_trials
+    from unbraid.web.listening import create_listening_app
+
+    material = find_material(folder)
+    with TemporaryDirectory(prefix="unbraid-listen-") as sounds:
+        trials = make_trials(material, Path(sounds))
+        app = create_listening_app(Sessions(trials, folder / RATINGS), access)
+        print(
+            f"{len(trials)} pages of {', '.join(material.systems)}; ratings go to "
+            f"{folder / RATINGS}, and `unbraid report {folder}` shows them"
+        )
+        yield app

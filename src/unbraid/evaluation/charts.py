@@ -48,7 +48,7 @@ def box_plot(metric: str, values: Values, tracks: Sequence[str], palette: Mappin
         if shown.size:
             parts.append(_box(system, shown, x, y, colour))
             parts.append(_dots(system, column, tracks, x, y, colour))
-    return _svg(width, height, parts, f"{metric} over tracks")
+    return svg(width, height, parts, f"{metric} over tracks")
 
 
 def _box(system: str, values: NDArray[np.float64], x: float, y: _Scale, colour: str) -> str:
@@ -121,7 +121,7 @@ def track_bars(values: Values, tracks: Sequence[str], palette: Mapping[str, str]
                 f'height="{bar - 1}" rx="1.5" fill="{palette[system]}"><title>'
                 f"{escape(tracks[index])}, {escape(system)}: {column[index]:.2f} dB</title></rect>"
             )
-    return _svg(width, height, parts, "SDR of each track")
+    return svg(width, height, parts, "SDR of each track")
 
 
 def legend(palette: Mapping[str, str]) -> str:
@@ -142,7 +142,15 @@ def _ticks(low: float, high: float, about: int) -> list[float]:
     return [float(round(number * step, 6)) for number in np.arange(first, max(last, first + 1) + 1)]
 
 
-def _svg(width: float, height: float, parts: Sequence[str], label: str) -> str:
+def svg(width: float, height: float, parts: Sequence[str], label: str) -> str:
+    """A drawing.
+
+    Args:
+        width: in pixels, at most; it shrinks with the page.
+        height: likewise.
+        parts: its elements.
+        label: for screen readers.
+    """
     return (
         f'<svg viewBox="0 0 {width} {height}" width="{width}" role="img" '
         f'aria-label="{escape(label)}">{"".join(parts)}</svg>'

@@ -1,4 +1,4 @@
-"""The scores of an evaluation on one self-contained page, and as Markdown and LaTeX."""
+"""Scores and ratings on one self-contained page, and as Markdown and LaTeX."""
 
 from __future__ import annotations
 
@@ -26,9 +26,12 @@ from unbraid.evaluation.tables import (
     tables,
     targets_of,
 )
+from unbraid.listening.ratings import RATINGS, Rating, read_ratings
+from unbraid.listening.section import rating_plots, rating_tables, systems_of
 from unbraid.replacing import replacing
 
-_TEMPLATE = Path(__file__).with_name("report.html")
+_PAGE = Path(__file__).with_name("report.html")
+_SCORES = Path(__file__).with_name("report_scores.html")
 _CLIP = Template(
     """<figure class="clip" tabindex="0" role="button" aria-label="play $stem, $source">
 <div class="view"><img alt="" src="$picture"><i></i></div>
@@ -41,20 +44,33 @@ def write_report(folders: Sequence[Path], out: Path) -> list[Path]:
     """Writes `report.html`, `report.md` and `report.tex`, each whole or not at all.
 
     Args:
-        folders: that `evaluate` wrote; their systems are put side by side.
+        folders: that `evaluate` wrote, whose systems are put side by side; those of listening
+            tests, or one listener's CSV file.
         out: folder to write to.
 
     Returns:
         The files.
 
     Raises:
-        DataError: if a folder holds no scores, or two hold a system of one name.
+        DataError: if a folder holds neither scores nor ratings, two hold a system of one name, or
+            a file of ratings is damaged.
     """
-    places = find_systems(folders)
+    ratings = _ratings(folders)
+    places = find_systems([folder for folder in folders if not _only_rated(folder)])
     scores = {system: read_folder(place / "test") for system, place in places.items()}
-    made = tables(scores)
+    if not scores and not ratings:
+        raise DataError(f"{folders[0]}: no ratings here yet; let somebody listen first")
+    of_scores, of_ratings = tables(scores), rating_tables(ratings) if ratings else []
+    made = of_scores + of_ratings
+    palette = colours([*dict.fromkeys([*scores, *systems_of(ratings)])])
+    body = _scores_body(scores, places, of_scores, palette) if scores else ""
     texts = {
-        "report.html": _page(scores, places, made),
+        "report.html": Template(_PAGE.read_text(encoding="utf-8")).substitute(
+            title=_title(scores),
+            legend=legend(palette),
+            body=body + (_ratings_body(ratings, of_ratings, palette) if ratings else ""),
+            version=version("unbraid"),
+        ),
         "report.md": "\n".join(map(as_markdown, made)),
         "report.tex": "\n".join(map(as_latex, made)),
     }
@@ -62,6 +78,15 @@ def write_report(folders: Sequence[Path], out: Path) -> list[Path]:
         with replacing(out / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
     return [out / name for name in texts]
+
+
+def _ratings(folders: Sequence[Path]) -> list[Rating]:
+    places = [folder if folder.is_file() else folder / RATINGS for folder in folders]
+    return [rating for place in places if place.exists() for rating in read_ratings(place)]
+
+
+def _only_rated(folder: Path) -> bool:
+    return folder.is_file() or ((folder / RATINGS).is_dir() and not any(folder.glob("*/test")))
 
 
 def find_systems(folders: Sequence[Path]) -> dict[str, Path]:
@@ -74,7 +99,10 @@ def find_systems(folders: Sequence[Path]) -> dict[str, Path]:
     for folder in folders:
         found = sorted(test.parent for test in folder.glob("*/test") if test.is_dir())
         if not found:
-            raise DataError(f"{folder}: no scores here; give the -o folder of `unbraid evaluate`")
+            raise DataError(
+                f"{folder}: no scores here; give the -o folder of `unbraid evaluate`, or a folder "
+                "that listeners rated in `unbraid serve --listen`"
+            )
         for place in found:
             if place.name in places:
                 raise DataError(f"{place} and {places[place.name]} are systems of one name")
@@ -85,17 +113,30 @@ def find_systems(folders: Sequence[Path]) -> dict[str, Path]:
     )
 
 
-def _page(scores: dict[str, list[TrackScores]], places: dict[str, Path], made: list[Table]) -> str:
+def _common(scores: dict[str, list[TrackScores]]) -> dict[str, Common]:
     common = {target: on_common_tracks(scores, target) for target in targets_of(scores)}
-    common = {target: found for target, found in common.items() if found.tracks}
+    return {target: found for target, found in common.items() if found.tracks}
+
+
+def _title(scores: dict[str, list[TrackScores]]) -> str:
+    if not scores:
+        return "Listening test"
+    common = _common(scores)
     if not common:
         raise DataError("no track has scores under every system: there is nothing to compare")
-    palette = colours(list(scores))
     tracks = max(len(found.tracks) for found in common.values())
-    return Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
-        title=f"Vocals and accompaniment on {tracks} {'track' if tracks == 1 else 'tracks'}",
-        legend=legend(palette),
-        tables="".join(f"<h3>{escape(table.title)}</h3>{as_html(table)}" for table in made),
+    return f"Vocals and accompaniment on {tracks} {'track' if tracks == 1 else 'tracks'}"
+
+
+def _scores_body(
+    scores: dict[str, list[TrackScores]],
+    places: dict[str, Path],
+    made: list[Table],
+    palette: dict[str, str],
+) -> str:
+    common = _common(scores)
+    return Template(_SCORES.read_text(encoding="utf-8")).substitute(
+        tables=_html(made),
         boxes="".join(_boxes(target, found, palette) for target, found in common.items()),
         bars="".join(
             f"<details{' open' if target == 'vocals' else ''}><summary>{escape(target)}</summary>"
@@ -104,8 +145,20 @@ def _page(scores: dict[str, list[TrackScores]], places: dict[str, Path], made: l
         ),
         listening=_listening(common, places),
         notes=_notes(scores),
-        version=version("unbraid"),
     )
+
+
+def _ratings_body(ratings: list[Rating], made: list[Table], palette: dict[str, str]) -> str:
+    return (
+        '<section class="card scroll"><h2>By ear: blind listening test</h2>'
+        f"{rating_plots(ratings, palette)}"
+        '<p class="note">Dot: mean over listeners; line: its 95 % interval; faint dots: each '
+        f"listener's own mean. Hover for names and values.</p>{_html(made)}</section>"
+    )
+
+
+def _html(made: list[Table]) -> str:
+    return "".join(f"<h3>{escape(table.title)}</h3>{as_html(table)}" for table in made)
 
 
 def _column(common: Common, metric: str) -> dict[str, np.ndarray]:

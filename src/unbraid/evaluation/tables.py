@@ -206,7 +206,10 @@ def _tex(text: str) -> str:
 
 def as_html(table: Table) -> str:
     """A table element; the first column's cells span equal neighbours."""
-    heads = "".join(f"<th>{escape(column)}</th>" for column in table.columns)
+    heads = "".join(
+        f'<th class="{"t" * (number < table.labels)}">{escape(column)}</th>'
+        for number, column in enumerate(table.columns)
+    )
     rows = []
     for row, cells in enumerate(table.rows):
         line = []

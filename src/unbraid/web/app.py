@@ -1,39 +1,28 @@
-"""The routes of the page and of its API."""
+"""The routes of the API that separates."""
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
-from importlib.resources import files
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request, Response
 from fastapi import Path as PathParam
-from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, StreamingResponse
-from fastapi.staticfiles import StaticFiles
-from starlette.requests import ClientDisconnect
-from starlette.routing import Route
+from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 
 from unbraid.errors import UnbraidError
+from unbraid.web.base import make_app, problems, refusal
 from unbraid.web.downloads import track_of, zipped
 from unbraid.web.jobs import BusyError, Job
-from unbraid.web.schemas import FORMATS, Busy, Format, Health, JobView, Problem, ServerView
-from unbraid.web.security import COOKIE, HEADERS, Guard
+from unbraid.web.schemas import FORMATS, Format, Health, JobView, ServerView
 from unbraid.web.service import Service
 from unbraid.web.settings import Settings
 from unbraid.web.storage import FullError, StalledError, TooLargeError
 
-STATIC = Path(str(files("unbraid.web") / "static"))
 MEDIA_TYPES = {"wav": "audio/wav", "flac": "audio/flac", "mp3": "audio/mpeg"}
 _STATUS = {BusyError: 503, TooLargeError: 413, FullError: 507, StalledError: 408}
 _RETRY_SECONDS = "30"
-
-
-def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    return {status: {"model": Busy if status == 503 else Problem} for status in statuses}
 
 
 def _service(request: Request) -> Service:
@@ -54,8 +43,7 @@ def _job(job_id: JobId, service: TheService) -> Job:
 
 TheJob = Annotated[Job, Depends(_job)]
 
-api = APIRouter(prefix="/api", responses=_problems(400, 401, 403))
-page = APIRouter(include_in_schema=False)
+api = APIRouter(prefix="/api", responses=problems(400, 401, 403))
 
 
 @api.get("/health", tags=["server"], responses={503: {"model": Health}})
@@ -94,7 +82,7 @@ def list_jobs(service: TheService) -> list[JobView]:
     "/jobs",
     status_code=202,
     tags=["jobs"],
-    responses=_problems(408, 413, 415, 503, 507),
+    responses=problems(408, 413, 415, 503, 507),
     openapi_extra={
         "requestBody": {
             "required": True,
@@ -114,19 +102,19 @@ async def separate(
     return service.view(await service.upload(request.stream(), name, size))
 
 
-@api.post("/example", status_code=202, tags=["jobs"], responses=_problems(503, 507))
+@api.post("/example", status_code=202, tags=["jobs"], responses=problems(503, 507))
 async def separate_example(service: TheService) -> JobView:
     """Separate the example song that comes with the package."""
     return service.view(await service.example())
 
 
-@api.get("/jobs/{job_id}", tags=["jobs"], responses=_problems(404))
+@api.get("/jobs/{job_id}", tags=["jobs"], responses=problems(404))
 def show(job: TheJob, service: TheService) -> JobView:
     """A song's state."""
     return service.view(job)
 
 
-@api.delete("/jobs/{job_id}", status_code=204, tags=["jobs"], responses=_problems(404))
+@api.delete("/jobs/{job_id}", status_code=204, tags=["jobs"], responses=problems(404))
 async def delete(job: TheJob, service: TheService) -> None:
     """Cancel a song if it is not finished, and remove it and its stems."""
     await service.jobs.delete(job)
@@ -138,7 +126,7 @@ async def delete(job: TheJob, service: TheService) -> None:
     response_class=StreamingResponse,
     responses={
         200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}},
-        **_problems(404),
+        **problems(404),
     },
 )
 async def events(job: TheJob, service: TheService) -> StreamingResponse:
@@ -146,7 +134,7 @@ async def events(job: TheJob, service: TheService) -> StreamingResponse:
     return StreamingResponse(service.events(job.id), media_type="text/event-stream")
 
 
-@api.get("/jobs/{job_id}/stems.zip", tags=["stems"], responses=_problems(404, 409))
+@api.get("/jobs/{job_id}/stems.zip", tags=["stems"], responses=problems(404, 409))
 async def stems_zip(job: TheJob, service: TheService, format: Format = "wav") -> Response:
     """All stems of a song in one archive."""
     track = track_of(job.name)
@@ -171,7 +159,7 @@ async def stems_zip(job: TheJob, service: TheService, format: Format = "wav") ->
         200: {"content": {kind: {} for kind in MEDIA_TYPES.values()}},
         206: {"description": "the range that was asked for"},
         416: {"description": "no such range"},
-        **_problems(404, 409),
+        **problems(404, 409),
     },
 )
 async def stem_file(job: TheJob, stem: str, format: Format, service: TheService) -> FileResponse:
@@ -183,55 +171,21 @@ async def stem_file(job: TheJob, stem: str, format: Format, service: TheService)
     return FileResponse(path, media_type=MEDIA_TYPES[format], filename=name)
 
 
-@page.get("/")
-def index(service: TheService) -> HTMLResponse:
-    """The page; the style that wavesurfer.js adds to it carries a nonce."""
-    nonce = secrets.token_urlsafe(16)
-    html = (STATIC / "index.html").read_text(encoding="utf-8").replace("{{nonce}}", nonce)
-    response = HTMLResponse(html)
-    policy = HEADERS["content-security-policy"]
-    response.headers["content-security-policy"] = policy.replace(
-        "style-src 'self'", f"style-src 'self' 'nonce-{nonce}'"
-    )
-    if service.settings.token:
-        response.set_cookie(COOKIE, service.settings.token, httponly=True, samesite="strict")
-    return response
-
-
-async def _refuse(request: Request, error: Exception) -> JSONResponse:
+async def _refuse(request: Request, error: UnbraidError) -> Response:
     """An error that a user can mend."""
     default = 415 if request.method == "POST" else 409
     status = _STATUS.get(type(error), default)
     if isinstance(error, BusyError):
         content = {"detail": str(error), "before": error.before}
         return JSONResponse(content, status, {"retry-after": _RETRY_SECONDS})
-    return JSONResponse({"detail": str(error)}, status)
-
-
-async def _crash(request: Request, error: Exception) -> JSONResponse:
-    """Any other error; the log has it, the client does not."""
-    return JSONResponse({"detail": "the server failed; its log says why"}, 500)
-
-
-async def _no_such_method(request: Request, error: Exception) -> JSONResponse:
-    """The methods of all routes of a path; Starlette tells only those of the first."""
-    allowed: set[str] = set()
-    for route in api.routes:
-        if isinstance(route, Route) and route.path_regex.match(request.url.path):
-            allowed |= route.methods or set()
-    headers = {"allow": ", ".join(sorted(allowed or {"GET"}))}
-    return JSONResponse({"detail": "no such method here; see allow"}, 405, headers)
-
-
-async def _hung_up(request: Request, error: Exception) -> Response:
-    return Response(status_code=400)
+    return refusal(error, status)
 
 
 def create_app(settings: Settings) -> FastAPI:
     """The server as an ASGI application.
 
     Args:
-        settings: limits, model, device, hosts and token.
+        settings: limits, model, device and access.
     """
 
     @asynccontextmanager
@@ -243,21 +197,11 @@ def create_app(settings: Settings) -> FastAPI:
         finally:
             await service.stop()
 
-    app = FastAPI(
-        title="Unbraid",
-        version=version("unbraid"),
-        description="Separates songs into stems on this machine.",
-        openapi_url="/api/openapi.json",
-        docs_url=None,  # its page would load scripts from elsewhere
-        redoc_url=None,
-        lifespan=lifespan,
+    return make_app(
+        "index.html",
+        api,
+        settings.access,
+        "Separates songs into stems on this machine.",
+        _refuse,
+        lifespan,
     )
-    app.include_router(api)
-    app.include_router(page)
-    app.mount("/static", StaticFiles(directory=STATIC), name="static")
-    app.add_exception_handler(UnbraidError, _refuse)
-    app.add_exception_handler(ClientDisconnect, _hung_up)
-    app.add_exception_handler(405, _no_such_method)
-    app.add_exception_handler(Exception, _crash)
-    app.add_middleware(Guard, settings=settings)
-    return app

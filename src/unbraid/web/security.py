@@ -11,7 +11,7 @@ from starlette.requests import cookie_parser
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from unbraid.web.settings import Settings
+from unbraid.web.settings import Access
 
 COOKIE = "unbraid_token"
 HEADERS = {
@@ -38,12 +38,12 @@ class Guard:
 
     Args:
         app: what it guards.
-        settings: hosts and token.
+        access: who may call it.
     """
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, access: Access) -> None:
         self._app = app
-        self._settings = settings
+        self._access = access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or have the app answer it."""
@@ -77,7 +77,7 @@ class Guard:
         path: str = scope["path"]
         if _is_foreign(headers, host) and (path.startswith("/api/") or scope["method"] != "GET"):
             return 403, "requests from other web sites are refused"
-        token = self._settings.token
+        token = self._access.token
         if token and path != "/api/health" and not _carries(token, scope, headers):
             return 401, "a token is needed: open the address that the server printed at its start"
         return None
@@ -87,9 +87,9 @@ class Guard:
             name = urlsplit(f"//{host}").hostname or ""
         except ValueError:
             return False
-        if name in self._settings.hosts:
+        if name in self._access.hosts:
             return True
-        return self._settings.any_address and _is_address(name)
+        return self._access.any_address and _is_address(name)
 
 
 def _is_address(name: str) -> bool:

@@ -9,10 +9,9 @@ from contextlib import suppress
 from types import FrameType
 
 import uvicorn
+from fastapi import FastAPI
 
 from unbraid.errors import UnbraidError
-from unbraid.web.app import create_app
-from unbraid.web.settings import Settings
 
 _GRACE_SECONDS = 2  # for answers under way when the server ends
 
@@ -46,11 +45,11 @@ def bind(host: str, port: int) -> socket.socket:
     return bound
 
 
-def serve(settings: Settings, bound: socket.socket, url: str, open_page: bool = False) -> None:
+def serve(app: FastAPI, bound: socket.socket, url: str, open_page: bool = False) -> None:
     """Serve until interrupted.
 
     Args:
-        settings: limits, model, device, hosts and token.
+        app: the server.
         bound: from `bind`.
         url: address of the page, to print.
         open_page: whether to open it in the browser.
@@ -59,11 +58,10 @@ def serve(settings: Settings, bound: socket.socket, url: str, open_page: bool = 
         UnbraidError: the model or the device cannot be had.
     """
     with suppress(KeyboardInterrupt):
-        asyncio.run(_serve(settings, bound, url, open_page))
+        asyncio.run(_serve(app, bound, url, open_page))
 
 
-async def _serve(settings: Settings, bound: socket.socket, url: str, open_page: bool) -> None:
-    app = create_app(settings)
+async def _serve(app: FastAPI, bound: socket.socket, url: str, open_page: bool) -> None:
     async with app.router.lifespan_context(app):
         config = uvicorn.Config(
             app,

@@ -9,10 +9,27 @@ from pathlib import Path
 
 from unbraid.errors import ConfigError
 
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Access:
+    """Who may call a server.
+
+    Attributes:
+        hosts: names by which browsers may call it.
+        any_address: whether they may also call it by any IP address.
+        token: secret that every request must carry; None for none.
+    """
+
+    hosts: frozenset[str] = frozenset(LOOPBACK)
+    any_address: bool = False
+    token: str | None = None
+
 
 @dataclass(frozen=True)
 class Settings:
-    """Settings of one server.
+    """Settings of a server that separates.
 
     Attributes:
         folder: where songs and stems are kept; one server at a time.
@@ -25,9 +42,7 @@ class Settings:
         max_disk: most bytes of songs and stems; the oldest finished ones make room.
         keep_seconds: time after which a finished song is removed, in seconds.
         stall_seconds: longest pause in an upload, in seconds.
-        hosts: names by which browsers may call the server.
-        any_address: whether they may also call it by any IP address.
-        token: secret that every request must carry; None for none.
+        access: who may call the server.
     """
 
     folder: Path
@@ -40,9 +55,7 @@ class Settings:
     max_disk: int = 10 << 30
     keep_seconds: float = 24 * 3600.0
     stall_seconds: float = 30.0
-    hosts: frozenset[str] = frozenset(("localhost", "127.0.0.1", "::1"))
-    any_address: bool = False
-    token: str | None = None
+    access: Access = Access()
 
     def __post_init__(self) -> None:
         sizes = (self.max_upload, self.max_seconds, self.max_disk, self.keep_seconds)

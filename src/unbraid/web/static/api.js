@@ -1,6 +1,7 @@
 // The server's API; the page uses nothing else.
 
-async function call(path, options) {
+/** What the server answers; what it refuses is an error that says why. */
+export async function call(path, options) {
   const response = await fetch(`/api/${path}`, options);
   if (response.status === 204) return null;
   const answer = await response.json();

@@ -5,8 +5,8 @@ import { titled } from "./text.js";
 import RegionsPlugin from "./vendor/regions.js";
 import SpectrogramPlugin from "./vendor/spectrogram.js";
 import WaveSurfer from "./vendor/wavesurfer.js";
+import { colours, peaks } from "./wave.js";
 
-const BUCKETS = 1500; // peaks of a waveform
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
 export class Row {
@@ -119,14 +119,6 @@ export class Row {
   }
 }
 
-function colours() {
-  const style = getComputedStyle(document.documentElement);
-  const value = (name) => style.getPropertyValue(name).trim();
-  return {
-    waveColor: value("--wave"), progressColor: value("--accent"), cursorColor: value("--ink"), loopColor: value("--loop"),
-  };
-}
-
 /** Colours of a spectrogram, from silent to loud. */
 function heat() {
   const stops = dark.matches
@@ -138,18 +130,4 @@ function heat() {
     const mixed = stops[from].map((part, c) => part + (at - from) * (stops[from + 1][c] - part));
     return [...mixed.map((part) => part / 255), 1];
   });
-}
-
-/** Largest samples of a buffer, from all channels. */
-function peaks(buffer) {
-  const count = Math.min(BUCKETS, buffer.length);
-  const result = new Float32Array(count);
-  for (let c = 0; c < buffer.numberOfChannels; c++) {
-    const samples = buffer.getChannelData(c);
-    for (let i = 0; i < samples.length; i++) {
-      const bucket = Math.floor((i * count) / samples.length);
-      result[bucket] = Math.max(result[bucket], Math.abs(samples[i]));
-    }
-  }
-  return result;
 }

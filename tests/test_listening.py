@@ -1,0 +1,343 @@
+"""Sounds, orders, ratings and statistics of a listening test."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from listening_trees import RATE, SYSTEMS, make_test, stems, write
+from unbraid.audio import save_audio
+from unbraid.errors import DataError, UnbraidError
+from unbraid.listening.loudness import loudness
+from unbraid.listening.material import find_material
+from unbraid.listening.ratings import COLUMNS, Rating, read_ratings
+from unbraid.listening.session import RatedError, Sessions
+from unbraid.listening.sounds import Trial, low_pass, make_trials
+from unbraid.listening.statistics import means, misses, screened
+
+pytest.importorskip("scipy")
+NAMES = {*SYSTEMS, "reference", "anchor"}
+
+
+@pytest.fixture(scope="module")
+def trials(tmp_path_factory) -> list[Trial]:
+    folder = make_test(tmp_path_factory.mktemp("heard"))
+    return make_trials(find_material(folder), tmp_path_factory.mktemp("sounds"))
+
+
+def decoded(wav: bytes) -> np.ndarray:
+    return soundfile.read(io.BytesIO(wav), dtype="float32", always_2d=True)[0].T
+
+
+def ffmpeg_loudness(audio: np.ndarray, rate: int) -> float:
+    """Integrated loudness as FFmpeg's filter ebur128 has it."""
+    import av
+
+    graph = av.filter.Graph()
+    source = graph.add_abuffer(sample_rate=rate, format="fltp", layout="stereo")
+    meter, sink = graph.add("ebur128", "metadata=1"), graph.add("abuffersink")
+    source.link_to(meter)
+    meter.link_to(sink)
+    graph.configure()
+    frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(audio), "fltp", "stereo")
+    frame.rate, frame.pts = rate, 0
+    source.push(frame)
+    source.push(None)
+    found = math.nan
+    while True:
+        try:
+            frame = sink.pull()
+        except (av.error.EOFError, av.error.BlockingIOError):
+            return found
+        found = float(frame.metadata.get("lavfi.r128.I", found))
+
+
+@pytest.mark.parametrize("rate", [16000, 44100, 48000])
+def test_loudness_is_that_of_another_meter(rate):
+    rng = np.random.default_rng(rate)
+    steps = np.repeat([0.02, 0.3, 0.0, 0.1, 0.0005], rate)  # some of it falls through the gates
+    audio = (steps * rng.normal(size=(2, 5 * rate)).cumsum(1) / 30).astype(np.float32)
+
+    assert loudness(audio, rate) == pytest.approx(ffmpeg_loudness(audio, rate), abs=0.05)
+
+
+def test_silence_has_no_loudness():
+    assert loudness(np.zeros((2, RATE), np.float32), RATE) == -math.inf
+
+
+def test_there_is_a_page_for_each_song_stem_and_scale(trials):
+    pages = {(trial.excerpt, trial.stem, trial.scale) for trial in trials}
+
+    assert len(trials) == len(pages) == 2 * 2 * 2
+    assert all(trial.files.keys() == NAMES for trial in trials)
+
+
+def test_the_sounds_of_a_page_differ_in_nothing_but_sound(trials):
+    for trial in trials:
+        files = {name: trial.wav(name) for name in trial.files}
+        levels = [loudness(decoded(wav), RATE) for wav in files.values()]
+        assert max(levels) - min(levels) < 0.1
+        assert len({len(wav) for wav in files.values()}) == 1
+        assert {wav[:44] for wav in files.values()} == {files["reference"][:44]}
+        assert max(np.abs(decoded(wav)).max() for wav in files.values()) < 1
+
+
+def test_equal_bytes_do_not_tell_that_two_sounds_are_one(trials):
+    first, second = trials[0].wav("reference"), trials[0].wav("reference")
+
+    assert first != second
+    assert np.abs(decoded(first) - decoded(second)).max() < 2**-21
+
+
+def test_the_reference_is_the_true_stem_and_anchors_are_worse(trials):
+    true = stems(0, 2.0)
+    by_scale = {trial.scale: trial for trial in trials if trial.excerpt == "Song 0"}
+    for trial in (t for t in trials if t.excerpt == "Song 0"):
+        heard = decoded(trial.wav("reference"))
+        assert correlation(heard, true[trial.stem]) > 0.999
+    mixture = decoded(by_scale["interference"].wav("anchor"))
+    assert correlation(mixture, true["vocals"] + true["accompaniment"]) > 0.999
+    spectrum = np.abs(np.fft.rfft(decoded(by_scale["quality"].wav("anchor"))[0])) ** 2
+    above = np.fft.rfftfreq(2 * RATE, 1 / RATE) > 4000
+    assert spectrum[above].sum() / spectrum.sum() < 1e-6
+
+
+def correlation(first: np.ndarray, second: np.ndarray) -> float:
+    return float(np.corrcoef(first.ravel(), second.ravel())[0, 1])
+
+
+def test_the_low_pass_leaves_what_is_below_3500_hz():
+    times = np.arange(RATE) / RATE
+    window = np.hanning(RATE)
+    low, high = (window * np.sin(2 * np.pi * f * times) for f in (3000, 4500))
+
+    passed = low_pass(np.stack([low + high]).astype(np.float32), RATE)
+
+    assert np.abs(passed[0] - low).max() < 1e-3
+
+
+def test_of_long_songs_the_loudest_ten_seconds_are_heard(tmp_path):
+    for system in ("reference", *SYSTEMS):
+        true = stems(0, 14)
+        for stem in true:
+            true[stem][:, : 3 * RATE] *= 0.01
+        write(tmp_path / system / "Long", true)
+
+    (trial, *_) = make_trials(find_material(tmp_path), tmp_path / "sounds")
+
+    heard = decoded(trial.wav("reference"))
+    assert heard.shape[1] == 10 * RATE
+    assert np.abs(heard[:, : RATE // 2]).max() > 0.05  # the quiet beginning is left out
+
+
+def test_what_evaluate_wrote_can_be_heard(tmp_path):
+    folder = make_test(tmp_path, songs=1, inside="excerpts")
+    write(folder / "mixture" / "excerpts" / "Song 0", stems(0, 2))
+    (folder / "published" / "test").mkdir(parents=True)
+
+    material = find_material(folder)
+
+    assert [*material.systems] == [*SYSTEMS]
+    assert [track.name for track in material.tracks] == ["Song 0"]
+
+
+def missing_stem(folder: Path) -> None:
+    (folder / "beta" / "Song 1" / "vocals.wav").unlink()
+
+
+def missing_song(folder: Path) -> None:
+    shutil.rmtree(folder / "reference" / "Song 1")
+
+
+def no_reference(folder: Path) -> None:
+    shutil.rmtree(folder / "reference")
+
+
+def single_system(folder: Path) -> None:
+    shutil.rmtree(folder / "beta")
+
+
+def other_length(folder: Path) -> None:
+    write(folder / "beta" / "Song 1", stems(0, 1))
+
+
+def other_rate(folder: Path) -> None:
+    silence = np.full((2, 16000), 0.1, np.float32)
+    save_audio(folder / "beta" / "Song 1" / "vocals.wav", silence, 8000)
+
+
+def silent_stem(folder: Path) -> None:
+    write(folder / "beta" / "Song 1", {"vocals": np.zeros((2, 2 * RATE))})
+
+
+def reserved_name(folder: Path) -> None:
+    (folder / "beta").rename(folder / "anchor")
+
+
+def no_sound(folder: Path) -> None:
+    (folder / "beta" / "Song 1" / "vocals.wav").write_bytes(b"RIFF")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (missing_stem, "beta/Song 1: needs vocals.wav"),
+        (missing_song, "no true stems of 'Song 1', which alpha has"),
+        (no_reference, "no folder 'reference'"),
+        (single_system, "needs two systems or more, and there is alpha"),
+        (other_length, "1.00 s, but the track's stems have 2.00 s"),
+        (other_rate, "8000 Hz, but the track's stems have 16000 Hz"),
+        (silent_stem, "Song 1, 0 to 2 s: vocals of beta is silent"),
+        (reserved_name, "cannot be named 'anchor'"),
+        (no_sound, "vocals.wav"),
+    ],
+)
+def test_what_cannot_be_compared_is_told_in_one_line(tmp_path, spoil, said):
+    folder = make_test(tmp_path / "test")
+    spoil(folder)
+
+    with pytest.raises(UnbraidError) as told:
+        make_trials(find_material(folder), tmp_path / "sounds")
+
+    assert said in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+def test_every_listener_has_an_order_and_names_of_their_own(trials, tmp_path):
+    sessions = Sessions(trials, tmp_path / "ratings")
+    runs = [sessions.begin(name) for name in ("Ann", "Bob", "Ann", "Cho", "Dee", "Eva")]
+
+    orders = {tuple((trials.index(p.trial), *p.sounds.values()) for p in run.pages) for run in runs}
+    assert len(orders) == len(runs)
+    ids = [one for run in runs for page in run.pages for one in (page.reference, *page.sounds)]
+    assert len(set(ids)) == len(ids)
+    for run in runs:
+        assert sorted(trials.index(page.trial) for page in run.pages) == [*range(len(trials))]
+        scales = [page.trial.scale for page in run.pages]
+        assert scales == sorted(scales) or scales == sorted(scales, reverse=True)
+        assert all(sorted(page.sounds.values()) == sorted(NAMES) for page in run.pages)
+    places = {[*p.sounds.values()].index("reference") for run in runs for p in run.pages}
+    assert places == {0, 1, 2, 3}
+
+
+def rate_all(session, of) -> None:
+    for number, page in enumerate(session.pages, 1):
+        session.rate(number, {sound: of(name) for sound, name in page.sounds.items()})
+
+
+def test_a_session_has_a_file_of_its_own_with_a_row_for_each_rating(trials, tmp_path):
+    sessions = Sessions(trials, tmp_path)
+    for _ in range(2):
+        rate_all(sessions.begin("Zoë O'Hara"), lambda name: 100 if name == "reference" else 7)
+
+    files = sorted(tmp_path.glob("*.csv"))
+    assert len(files) == 2
+    for path in files:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.reader(file))
+        assert tuple(rows[0]) == COLUMNS
+        assert len(rows) == 1 + len(trials) * len(NAMES)
+        ratings = read_ratings(path)
+        assert {rating.listener for rating in ratings} == {"Zoë O'Hara"}
+        assert {rating.rating for rating in ratings if rating.system == "reference"} == {100}
+        assert [rating.order for rating in ratings] == [1, 2, 3, 4] * len(trials)
+    assert len(read_ratings(tmp_path)) == 2 * len(trials) * len(NAMES)
+
+
+def test_a_page_is_rated_once_in_its_turn_and_whole(trials, tmp_path):
+    session = Sessions(trials, tmp_path).begin("Ann")
+    sounds = [*session.pages[0].sounds]
+
+    with pytest.raises(RatedError):
+        session.rate(2, dict.fromkeys(session.pages[1].sounds, 50))
+    for wrong in ({}, dict.fromkeys(sounds[:-1], 50), dict.fromkeys([*sounds, "x"], 50)):
+        with pytest.raises(UnbraidError, match="every sound"):
+            session.rate(1, wrong)
+    assert not list(tmp_path.iterdir())
+    session.rate(1, dict.fromkeys(sounds, 50))
+    with pytest.raises(RatedError):
+        session.rate(1, dict.fromkeys(sounds, 60))
+    assert {rating.rating for rating in read_ratings(tmp_path)} == {50}
+
+
+def ratings_of(listener: str, **given: list[int]) -> list[Rating]:
+    """Quality of vocals, a rating a song."""
+    return [
+        Rating(listener, listener, song, f"Song {song}", "vocals", "quality", 1, name, value, "t")
+        for name, values in given.items()
+        for song, value in enumerate(values)
+    ]
+
+
+def test_means_are_over_listeners_with_student_intervals():
+    ratings = [
+        *ratings_of("a", alpha=[60, 70]),  # 65
+        *ratings_of("b", alpha=[80, 90]),  # 85
+        *ratings_of("c", alpha=[72]),  # a song less counts no less
+    ]
+
+    mean = means(ratings)["vocals", "quality", "alpha"]
+
+    assert dict(mean.listeners) == {"a": 65, "b": 85, "c": 72}
+    assert mean.value == pytest.approx(74)
+    # standard deviation sqrt((81 + 121 + 4) / 2), t(0.975, 2) = 4.302653
+    reach = 4.302653 * math.sqrt(103) / math.sqrt(3)
+    assert (mean.low, mean.high) == pytest.approx((74 - reach, 74 + reach), abs=1e-4)
+
+
+def test_intervals_are_those_of_scipy():
+    from scipy import stats
+
+    values = [int(v) for v in np.random.default_rng(0).integers(0, 101, 12)]
+    ratings = [r for n, v in enumerate(values) for r in ratings_of(str(n), alpha=[v])]
+
+    mean = means(ratings)["vocals", "quality", "alpha"]
+
+    expected = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    assert (mean.low, mean.high) == pytest.approx((expected.low, expected.high))
+
+
+def test_one_listener_has_no_interval():
+    mean = means(ratings_of("a", alpha=[60, 70]))["vocals", "quality", "alpha"]
+
+    assert mean.value == 65
+    assert math.isnan(mean.low)
+
+
+def test_who_does_not_hear_the_reference_on_more_than_15_percent_of_pages_is_left_out():
+    ratings = [
+        *ratings_of("keen", reference=[90] * 17 + [89] * 3, alpha=[50]),  # 15 %
+        *ratings_of("deaf", reference=[100] * 16 + [89] * 4, alpha=[90]),  # 20 %
+    ]
+
+    assert misses(ratings) == {"keen": (3, 20), "deaf": (4, 20)}
+    assert {rating.listener for rating in screened(ratings)} == {"keen"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (",rating,", ",score,", "no column 'rating'"),
+        (",beta,7,", ",beta,101,", "rating cannot be 101"),
+        (",beta,7,", ",beta,loud,", "rating cannot be 'loud'"),
+        (",quality,", ",taste,", "scale cannot be 'taste'"),
+    ],
+)
+def test_damaged_ratings_are_told_with_their_place(trials, tmp_path, old, new, said):
+    session = Sessions(trials, tmp_path).begin("Ann")
+    rate_all(session, lambda name: 7)
+    text = session.file.read_text(encoding="utf-8")
+    session.file.write_text(text.replace(old, new), encoding="utf-8")
+
+    with pytest.raises(DataError) as told:
+        read_ratings(tmp_path)
+
+    assert said in str(told.value)
+    assert session.file.name in str(told.value)
