@@ -129,21 +129,23 @@ run: {{folder: {tmp_path}, epochs: 4, steps_per_epoch: 5, monitor: valid/loss, c
     np.testing.assert_allclose(sum(stems.values()), mixture, atol=1e-5)
 
 
-def test_constant_schedule_is_constant(tree: Path) -> None:
+def test_schedules(tree: Path) -> None:
     rates = {}
-    for schedule in ("constant", "cosine"):
-        words = [f"optimizer.schedule={schedule}", "optimizer.name=adam", "optimizer.warmup=2"]
+    for schedule, done in (("constant", 0.0), ("cosine", 0.05), ("cosine", 0.5)):
+        words = [f"optimizer.schedule={schedule}", "optimizer.name=adam", "optimizer.warmup=4"]
         config = read_config(tree / "tiny.yaml", words)
-        task = SeparationTask(build("conv1d", channels=(1,)), config, lambda: 0.5)
+        task = SeparationTask(build("conv1d", channels=(1,)), config, lambda done=done: done)
         made = task.configure_optimizers()
         assert type(made["optimizer"]) is torch.optim.Adam
-        rates[schedule] = [made["lr_scheduler"]["scheduler"].get_last_lr()[0]]
-        for _ in range(2):
+        rates[done] = [made["lr_scheduler"]["scheduler"].get_last_lr()[0]]
+        for _ in range(4):
             made["optimizer"].step()
             made["lr_scheduler"]["scheduler"].step()
-            rates[schedule].append(made["lr_scheduler"]["scheduler"].get_last_lr()[0])
-    assert rates["constant"] == pytest.approx([0.005, 0.01, 0.01])
-    assert rates["cosine"] == pytest.approx([0.0025, 0.005, 0.005])
+            rates[done].append(made["lr_scheduler"]["scheduler"].get_last_lr()[0])
+    assert rates[0.0] == pytest.approx([0.0025, 0.005, 0.0075, 0.01, 0.01])
+    # half of the longest warm-up is over, and the cosine has hardly begun to fall
+    assert rates[0.05] == pytest.approx([0.005, 0.005, 0.0075, 0.01, 0.01], rel=0.01)
+    assert rates[0.5] == pytest.approx([0.005] * 5)
 
 
 def test_run_keeps_its_configuration(finished: Path, tree: Path) -> None:

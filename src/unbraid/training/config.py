@@ -34,7 +34,7 @@ class OptimizerConfig:
             `constant`.
         learning_rate: at its highest.
         weight_decay: decoupled in `adamw`, a penalty on squared weights in `adam`.
-        warmup: steps from zero to the highest learning rate.
+        warmup: steps from zero to the highest learning rate, but no more than a tenth of the run.
         clip: largest norm of the gradient.
         ema: decay of the moving average of weights, which is what is validated and kept; its
             window of 1 / (1 - ema) steps has to be short against the run, or it lags behind.

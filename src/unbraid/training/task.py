@@ -22,6 +22,7 @@ from unbraid.training.losses import separation_loss
 from unbraid.training.pictures import log_song
 
 OPTIMIZERS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
+LONGEST_WARMUP = 0.1  # of the run, or a short one would end before the highest learning rate
 Scores = dict[tuple[str, str, str], dict[str, float]]  # by song, condition and stem
 Losses = dict[tuple[str, str], float]  # by song and condition
 Key = TypeVar("Key")
@@ -82,7 +83,8 @@ class SeparationTask(lightning.LightningModule):
         )
 
         def factor(step: int) -> float:
-            rise = min(1.0, (step + 1) / max(1, options.warmup))
+            warm = max((step + 1) / max(1, options.warmup), self.progress() / LONGEST_WARMUP)
+            rise = min(1.0, warm)
             if options.schedule == "constant":
                 return rise
             return rise * (1 + math.cos(math.pi * min(1.0, self.progress()))) / 2
