@@ -1,8 +1,9 @@
-"""What a network costs: its multiply-adds, counted layer by layer as they run."""
+"""What a network costs: its multiply-adds, counted layer by layer as they run, in any thread."""
 
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -17,7 +18,7 @@ class Cost:
 @contextlib.contextmanager
 def counting(network: nn.Module) -> Iterator[Cost]:
     """Multiply-adds of the linear layers, recurrences and convolutions that run inside."""
-    cost = Cost()
+    cost, lock = Cost(), threading.Lock()
 
     def count(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         matrices = sum(weight.numel() for weight in layer.parameters() if weight.dim() > 1)
@@ -27,7 +28,8 @@ def counting(network: nn.Module) -> Iterator[Cost]:
             positions = inputs[0].numel() // layer.in_channels
         else:
             positions = output.numel() // layer.out_channels
-        cost.multiply_adds += positions * matrices
+        with lock:
+            cost.multiply_adds += positions * matrices
 
     convolutions = nn.Conv1d | nn.Conv2d | nn.ConvTranspose1d | nn.ConvTranspose2d
     hooks = [

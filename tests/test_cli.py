@@ -133,6 +133,17 @@ def test_two_jobs_write_what_one_job_writes(tmp_path, model):
         np.testing.assert_allclose(one[0], two[0], atol=2**-14)
 
 
+def test_the_precision_is_what_was_asked_for(tmp_path, model):
+    song = make_song(tmp_path / "a.wav")
+    vocals = {}
+    for precision in ("float32", "bfloat16"):
+        flags = ("-o", tmp_path / precision, "--model", model, "--bit-depth", "32f")
+        assert unbraid("separate", song, *flags, "--precision", precision).returncode == 0
+        vocals[precision] = load_audio(tmp_path / precision / "a/vocals.wav")[0]
+    change = np.abs(vocals["float32"] - vocals["bfloat16"]).max()
+    assert 0 < change < 0.05 * np.abs(vocals["float32"]).max()
+
+
 def test_what_the_user_should_know_stands_in_the_songs_line(tmp_path, model):
     song = make_song(tmp_path / "a.wav", channels=6)
     done = unbraid("separate", song, "-o", tmp_path / "out", "--model", model)
@@ -181,6 +192,7 @@ def test_what_the_user_can_mend_is_one_line_and_exit_code_1(tmp_path, model, arg
         ["nothing"],
         ["separate", "song.wav", "--stem", "drums"],
         ["separate", "song.wav", "--jobs", "0"],
+        ["separate", "song.wav", "--precision", "int8"],
         ["separate", "song.wav", "--name", "{track}.{ext}"],
         ["separate", "song.wav", "--name", "../{stem}.{ext}"],
         ["separate", "song.wav", "--format", "flac", "--bit-depth", "32f"],

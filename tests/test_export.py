@@ -85,13 +85,12 @@ def test_the_file_tells_what_it_was_made_of(model: Path, exported: Path) -> None
 def test_separate_needs_no_torch_network(
     tmp_path, monkeypatch, model: Path, exported: Path, channels: int
 ) -> None:
-    monkeypatch.setattr("unbraid.separator._multiplies_halves", lambda device: False)
     song = tmp_path / "song.wav"
     noise = np.random.default_rng(0).normal(0, 0.1, (round(1.3 * RATE), channels))
     soundfile.write(song, noise, RATE, "PCM_16")
-    by_torch = Separator.from_pretrained(model, device="cpu", segment=SEGMENT).separate_file(
-        song, tmp_path / "torch"
-    )
+    by_torch = Separator.from_pretrained(
+        model, device="cpu", segment=SEGMENT, precision="float32"
+    ).separate_file(song, tmp_path / "torch")
 
     def forbidden(*arguments: object, **options: object) -> None:
         raise AssertionError("a torch network is built")

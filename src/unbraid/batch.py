@@ -13,6 +13,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from unbraid.allocator import keep_freed_memory
 from unbraid.audio import probe
 from unbraid.errors import UnbraidError
 from unbraid.planning import Options, Result, Task, describe
@@ -170,6 +171,7 @@ def _start_worker(
 ) -> None:
     import torch
 
+    keep_freed_memory()
     for name in ("SIGINT", "SIGHUP"):  # the parent gets them too, and sets `cancelled`
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)

@@ -12,6 +12,8 @@ from unbraid.errors import ConfigError
 
 SEGMENT = 8.0  # seconds, unless someone wants another length
 
+Map = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
+
 
 def segment_samples(config: Any, seconds: float | None = None) -> int:
     """Length of a segment in samples: whole hops, so that frames of overlapping ones coincide.
@@ -45,11 +47,13 @@ def crossfaded(
     segment: int,
     fade: int,
     batch_size: int,
+    run: Map = map,
 ) -> Iterator[Tensor]:
     """Process a stream segment by segment; neighbours overlap by `fade` samples.
 
-    Holds `batch_size` segments at a time, whatever the length of the stream. The fades of two
-    neighbours add up to one; the stream's first and last sample are not faded.
+    Holds `batch_size` segments at a time, whatever the length of the stream, or as many of such
+    batches as `run` takes. The fades of two neighbours add up to one; the stream's first and last
+    sample are not faded.
 
     Args:
         blocks: `[channels, samples]` of any lengths.
@@ -57,6 +61,7 @@ def crossfaded(
         segment: length of a segment in samples.
         fade: length of the crossfade in samples, at most half a segment.
         batch_size: segments to process at a time.
+        run: what applies `process` to the batches, in order.
 
     Yields:
         Processed blocks `[..., samples]`; their total length is that of the input.
@@ -64,8 +69,13 @@ def crossfaded(
     step = segment - fade
     fade_in = torch.sin((torch.arange(fade) + 0.5) / fade * torch.pi / 2) ** 2
     overhang: Tensor | None = None
-    for batch, length, last in _batches(blocks, segment, step, batch_size):
-        for number, processed in enumerate(process(batch).cpu()):
+
+    def apply(item: tuple[Tensor, int, bool]) -> tuple[Tensor, int, bool]:
+        batch, length, last = item
+        return process(batch), length, last
+
+    for batch, length, last in run(apply, _batches(blocks, segment, step, batch_size)):
+        for number, processed in enumerate(batch):
             if overhang is not None:
                 joint = overhang + processed[..., :fade] * fade_in
                 processed = torch.cat([joint, processed[..., fade:]], -1)

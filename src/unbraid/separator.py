@@ -11,16 +11,16 @@ from typing import Any, Generic
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from unbraid.arrays import Array, as_stereo, checked, like
 from unbraid.audio import AudioReader, AudioWriter, Resampler, quantize
 from unbraid.audio.info import Block
-from unbraid.errors import ConfigError, ModelError
+from unbraid.errors import ConfigError
 from unbraid.models import checkpoint, find
 from unbraid.models.onnx import OnnxNetwork
 from unbraid.overlap import crossfaded, segment_samples
-from unbraid.wiener import wiener
+from unbraid.runner import Runner
 
 Progress = Callable[[float], object]
 
@@ -47,20 +47,24 @@ class Separation(dict[str, Array], Generic[Array]):
 class Separator:
     """Separates songs with a network, in constant memory.
 
-    The song is cut into overlapping segments, which are separated in batches and crossfaded. The
-    residual stem is the mixture less the others, so that all stems sum to the mixture. The network
-    computes in bfloat16 where the processor does that faster.
+    The song is cut into overlapping segments, which are separated and crossfaded. The residual stem
+    is the mixture less the others, so that all stems sum to the mixture.
 
     Args:
         model: a network of `unbraid.models`, exported or not.
         device: `cpu`, `cuda`, `mps`, or `auto` for the best at hand.
         segment: length of a segment in seconds; 8 by default, or what an exported network takes.
         overlap: part of a segment that it shares with the next, from 0 to 0.5.
-        batch_size: segments that are separated at a time.
+        batch_size: segments that the network gets at a time; by default what suits the device.
         wiener: iterations of the filter of `unbraid.wiener` that each segment's stems go through.
+        precision: `float32`, `bfloat16`, or `auto` for what the device does faster.
+
+    Attributes:
+        device: that the network is on.
+        precision: that it computes in, `float32` or `bfloat16`.
 
     Raises:
-        ConfigError: for an impossible segment, overlap, batch size, device or filter.
+        ConfigError: for an impossible segment, overlap, batch size, device, filter or precision.
     """
 
     def __init__(
@@ -69,27 +73,25 @@ class Separator:
         device: str = "auto",
         segment: float | None = None,
         overlap: float = 0.25,
-        batch_size: int = 2,
+        batch_size: int | None = None,
         wiener: int = 0,
+        precision: str = "auto",
     ) -> None:
         if not 0 <= overlap <= 0.5:
             raise ConfigError(f"overlap {overlap}: give a part of the segment from 0 to 0.5")
-        if batch_size < 1:
+        if batch_size is not None and batch_size < 1:
             raise ConfigError(f"batch_size {batch_size}: give 1 or more")
         if wiener < 0:
             raise ConfigError(f"wiener {wiener}: give a number of iterations, 0 for none")
-        exported = isinstance(model, OnnxNetwork)
-        self.device = _device("cpu" if exported and device == "auto" else device)
-        self.model = model.to(self.device).eval()
+        self._runner = Runner(model, device, precision, batch_size, wiener)
+        self.model = self._runner.model
+        self.device, self.precision = self._runner.device, self._runner.precision
         config: Any = model.config
         self.stems: tuple[str, ...] = (*config.targets, config.residual)
         self.sample_rate: int = config.sample_rate
         self._segment = segment_samples(config, segment)
         hop: int = getattr(config, "hop", 1)
         self._fade = int(overlap * self._segment / hop) * hop
-        self._batch_size = batch_size
-        self._wiener = wiener
-        self._half = _multiplies_halves(self.device)
 
     @classmethod
     def from_pretrained(cls, name_or_path: str | Path = "bandsplit", **options: Any) -> Separator:
@@ -98,7 +100,7 @@ class Separator:
         Args:
             name_or_path: a name that `list_models` knows, or the path of a `.safetensors` file or
                 of an `.onnx` file of `unbraid export`, for which no network is built in torch.
-            **options: `device`, `segment`, `overlap`, `batch_size`, `wiener`.
+            **options: `device`, `segment`, `overlap`, `batch_size`, `wiener`, `precision`.
 
         Raises:
             ModelError: if there is no such model, or its file is damaged.
@@ -161,7 +163,8 @@ class Separator:
             Blocks `[channels, samples]` of each stem; in total as long as the mixture.
 
         Raises:
-            ModelError: if the network makes something that is not finite.
+            ModelError: if the network makes something that is not finite, or the device's memory
+                does not hold a segment.
         """
         if channels > 2:
             warnings.warn(
@@ -175,7 +178,8 @@ class Separator:
         up = Resampler(2 * (len(self.stems) - 1), self.sample_rate, sample_rate)
         front = _keeping(mixture, waiting)
         fronts = (torch.from_numpy(block) for block in _resampled(front, down))
-        separated = crossfaded(fronts, self._separate, self._segment, self._fade, self._batch_size)
+        run = self._runner
+        separated = crossfaded(fronts, run, self._segment, self._fade, run.batch_size, run.map)
         flat = (block.flatten(0, 1).numpy() for block in separated)
         for estimate in _resampled(flat, up):
             yield from self._stems(estimate, waiting, bit_depth)
@@ -243,22 +247,6 @@ class Separator:
             _warn_of_level(stem, writer)
         return {stem: writer.path for stem, writer in writers.items()}
 
-    def _separate(self, segments: Tensor) -> Tensor:
-        """Estimate the targets `[b, targets, 2, samples]` of segments `[b, 2, samples]`."""
-        with (
-            torch.inference_mode(),
-            torch.autocast(self.device.type, torch.bfloat16, enabled=self._half),
-        ):
-            estimates: Tensor = self.model(segments.to(self.device)).float()
-        if not torch.isfinite(estimates).all():
-            raise ModelError("the network's output is not finite; its weights are unusable")
-        return self._filtered(segments, estimates) if self._wiener else estimates
-
-    def _filtered(self, segments: Tensor, estimates: Tensor) -> Tensor:
-        residual = segments.to(self.device) - estimates.sum(1)
-        stems = torch.cat([estimates, residual[:, None]], dim=1)
-        return wiener(stems, self._wiener)[:, :-1]
-
     def _stems(
         self, estimate: Block, waiting: deque[Block], bit_depth: str
     ) -> Iterator[dict[str, Block]]:
@@ -324,24 +312,3 @@ def _warn_of_level(stem: str, writer: AudioWriter) -> None:
     else:
         return
     warnings.warn(message, UnbraidWarning, stacklevel=3)
-
-
-def _multiplies_halves(device: torch.device) -> bool:
-    """Whether the device multiplies bfloat16 natively, which is faster than float32."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    flags = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
-    return device.type == "cpu" and bool(flags())
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    usable = {"cpu": True, "cuda": torch.cuda.is_available()}
-    usable["mps"] = torch.backends.mps.is_available()
-    if not usable.get(name.split(":")[0], False):
-        have = ", ".join(kind for kind, there in usable.items() if there)
-        raise ConfigError(f"device {name!r} is not at hand here; there is: {have}, or auto")
-    return torch.device(name)

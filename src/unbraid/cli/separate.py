@@ -39,6 +39,14 @@ class Runtime(str, Enum):
     onnx = "onnx"
 
 
+class Precision(str, Enum):
+    """What the network computes in; "auto" is bfloat16 where the device multiplies it natively."""
+
+    auto = "auto"
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+
+
 class BitDepth(str, Enum):
     """Bit depths to write; "auto" is the song's own."""
 
@@ -69,6 +77,9 @@ def separate(
         str, typer.Option(metavar="TEMPLATE", help="Where in the folder a stem goes.")
     ] = "{track}/{stem}.{ext}",
     device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
+    precision: Annotated[
+        Precision, typer.Option(help="What the network computes in; auto: what is faster.")
+    ] = Precision.auto,
     runtime: Annotated[
         Runtime, typer.Option(help="What runs the network; auto: by the model's file.")
     ] = Runtime.auto,
@@ -105,6 +116,7 @@ def separate(
         require("ray", "ray", "pyarrow", "fsspec")
     elif address is not None:
         raise UnbraidError("--address needs --engine ray")
+    from unbraid.allocator import keep_freed_memory
     from unbraid.batch import separate_songs
     from unbraid.fleet.places import Url, as_place
     from unbraid.models import find
@@ -130,7 +142,7 @@ def separate(
         check_options(options)
     except ConfigError as error:
         raise typer.BadParameter(str(error)) from None
-    settings: dict[str, Any] = {"wiener": wiener}
+    settings: dict[str, Any] = {"wiener": wiener, "precision": precision.value}
     if engine is Engine.ray:
         from unbraid.fleet.catalogue import separate_catalogue
         from unbraid.separator import Separator
@@ -153,6 +165,7 @@ def separate(
 
     from unbraid.separator import Separator  # torch takes seconds: after the checks
 
+    keep_freed_memory()
     with Display(len(tasks)) as display:
         for result in known:
             display.result(result)

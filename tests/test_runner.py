@@ -1,0 +1,120 @@
+"""How a network is run: precision, several segments at a time, and memory that runs out."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+import torch
+
+from unbraid import Separator
+from unbraid.errors import ConfigError, ModelError
+from unbraid.models import build
+from unbraid.runner import Halving, Runner
+
+RATE = 44100
+
+
+def network() -> torch.nn.Module:
+    torch.manual_seed(0)
+    return build("bandsplit", features=8, hidden=8, blocks=1)
+
+
+def runner(precision: str = "auto") -> Runner:
+    return Runner(network(), "cpu", precision, None, 0)
+
+
+@pytest.fixture(params=[1, 2, 3])
+def threads(request):
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+def test_what_is_wanted_is_what_is_computed() -> None:
+    segments = torch.randn(1, 2, 16384, generator=torch.Generator().manual_seed(0)) / 8
+    exact, rounded = (runner(name)(segments) for name in ("float32", "bfloat16"))
+    assert exact.dtype == rounded.dtype == torch.float32
+    error = (exact - rounded).abs().max() / exact.abs().max()
+    assert 0 < error < 0.05
+    with torch.no_grad():
+        torch.testing.assert_close(exact, network().eval()(segments), atol=1e-7, rtol=1e-5)
+
+
+def test_the_precision_can_be_seen_and_auto_chooses_one() -> None:
+    assert Separator(network(), device="cpu", precision="bfloat16").precision == "bfloat16"
+    assert Separator(network(), device="cpu").precision in ("float32", "bfloat16")
+
+
+def test_an_unknown_precision() -> None:
+    with pytest.raises(ConfigError, match=r"precision 'int8'.*float32, bfloat16"):
+        Separator(network(), device="cpu", precision="int8")
+
+
+def test_stems_do_not_depend_on_the_number_of_threads(threads: int) -> None:
+    mixture = np.random.default_rng(0).standard_normal((2, 4 * RATE)).astype(np.float32) / 8
+    several = Separator(network(), device="cpu", segment=1.0)(mixture, RATE)["vocals"]
+    torch.set_num_threads(1)
+    alone = Separator(network(), device="cpu", segment=1.0)(mixture, RATE)["vocals"]
+    np.testing.assert_allclose(several, alone, rtol=0, atol=1e-6)
+
+
+def test_results_come_in_order_and_the_threads_are_given_back(threads: int) -> None:
+    taken = iter(range(20))
+    assert list(runner().map(lambda number: number**2, taken)) == [n**2 for n in range(20)]
+    assert torch.get_num_threads() == threads
+
+
+def test_an_error_ends_the_work_and_gives_the_threads_back(threads: int) -> None:
+    def failing(number: int) -> int:
+        if number == 3:
+            raise KeyError(number)
+        return number
+
+    done, before = [], threading.active_count()
+    with pytest.raises(KeyError):
+        for number in runner().map(failing, range(1000)):
+            done.append(number)
+    assert done == [0, 1, 2]
+    assert torch.get_num_threads() == threads
+    assert threading.active_count() == before
+
+
+def test_only_what_is_needed_is_taken() -> None:
+    taken = []
+
+    def items():
+        for number in range(100):
+            taken.append(number)
+            yield number
+
+    results = runner().map(lambda number: number, items())
+    assert next(results) == 0
+    assert len(taken) <= 5
+    results.close()
+
+
+def test_half_a_batch_where_memory_runs_out() -> None:
+    sizes = []
+
+    def function(batch: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(batch))
+        if len(batch) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return 2 * batch
+
+    double, batch = Halving(function), torch.arange(9.0)
+    torch.testing.assert_close(double(batch), 2 * batch)
+    assert sizes == [9, 4, 2, 2, 2, 2, 1]
+    double(batch[:4])
+    assert sizes[7:] == [2, 2]
+
+
+def test_memory_that_holds_no_segment_is_one_line() -> None:
+    def function(batch: torch.Tensor) -> torch.Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(ModelError, match=r"does not hold a segment.*--device cpu"):
+        Halving(function)(torch.zeros(5, 2))
