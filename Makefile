@@ -14,10 +14,11 @@ demo: $(VENV)/.plot ## separate the song in demo/, score it, write stems and plo
 test: $(VENV)/.dev ## run all tests
 	$(BIN)/python -m pytest
 
-lint: $(VENV)/.dev ## check style and types
+lint: $(VENV)/.dev ## check style, types and the Dockerfile
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	if [ -x $(BIN)/hadolint ]; then $(BIN)/hadolint Dockerfile; fi
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
