@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -66,16 +67,18 @@ def test_a_killed_worker_starts_again_from_the_last_checkpoint(tree: Path, tmp_p
 
     def kill_once(line: str) -> None:
         if line.startswith("step") and not any(each.startswith("step") for each in said):
+            while not list((tmp_path / "tiny" / "checkpoints").glob("*.ckpt")):
+                time.sleep(0.01)  # it is written after the line was said
             os.kill(_workers()[0], signal.SIGKILL)
         said.append(line)
 
-    overrides = [f"run.folder={tmp_path}", "run.steps=60", "run.steps_per_epoch=20"]
+    overrides = [f"run.folder={tmp_path}", "run.steps=100", "run.steps_per_epoch=20"]
     weights = cluster.run(tree / "tiny.yaml", overrides, workers=2, say=kill_once)
     assert weights.is_file()
     lost = next(number for number, line in enumerate(said) if "going on from" in line)
     assert str(tmp_path / "tiny" / "checkpoints") in said[lost]
     assert not [line for line in said[lost:] if line.startswith("step 20 ")], "begun anew"
-    assert said[-1].startswith("step 60 ")
+    assert said[-1].startswith("step 100 ")
 
 
 def _workers() -> list[int]:
