@@ -67,7 +67,9 @@ def test_a_killed_worker_starts_again_from_the_last_checkpoint(tree: Path, tmp_p
 
     def kill_once(line: str) -> None:
         if line.startswith("step") and not any(each.startswith("step") for each in said):
+            deadline = time.monotonic() + 60
             while not list((tmp_path / "tiny" / "checkpoints").glob("*.ckpt")):
+                assert time.monotonic() < deadline
                 time.sleep(0.01)  # it is written after the line was said
             os.kill(_workers()[0], signal.SIGKILL)
         said.append(line)
