@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +25,7 @@ from lightning.pytorch.callbacks import (
 from lightning.pytorch.loggers import TensorBoardLogger
 from omegaconf import OmegaConf
 
+from unbraid.allocator import keep_freed_memory
 from unbraid.errors import ConfigError
 from unbraid.models import build
 from unbraid.training import processes, weights
@@ -196,12 +196,7 @@ def _prepared_machine(seed: int, devices: int) -> Iterator[None]:
     if "OMP_NUM_THREADS" not in os.environ:  # which whoever starts several processes sets for each
         torch.set_num_threads(max(1, threads // devices))
     torch.set_flush_denormal(True)  # denormals make recurrences many times slower
-    try:  # keep freed blocks: mapping them anew at each step costs more than the arithmetic
-        libc = ctypes.CDLL("libc.so.6")
-        libc.mallopt(-3, 1 << 30)  # M_MMAP_THRESHOLD
-        libc.mallopt(-1, (1 << 31) - 1)  # M_TRIM_THRESHOLD
-    except OSError:  # not glibc
-        pass
+    keep_freed_memory(arenas=0)
     try:
         yield
     finally:
