@@ -5,17 +5,13 @@
 // seeking are the same at any speed, and nothing has to be computed while it sounds. Sources and
 // buffers, unlike audio worklets, are there on plain http too: on a phone in the same network.
 
-const AHEAD = 0.03; // seconds from a command until it sounds, the same for every stem
+import { AHEAD, openContext } from "./clock.js";
 
 export class Player extends EventTarget {
   /** @param {number} sampleRate - Hz of the song, so that nothing is resampled */
   constructor(sampleRate) {
     super();
-    try {
-      this.context = new AudioContext({ sampleRate });
-    } catch {
-      this.context = new AudioContext(); // a rate that this browser does not know
-    }
+    this.context = openContext(sampleRate);
     this.stems = new Map();
     this.playing = false;
     this.speed = 1;

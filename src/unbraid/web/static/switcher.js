@@ -1,6 +1,7 @@
 // Plays the sounds of a page from one clock, all the time; switching only changes what is heard.
 
-const AHEAD = 0.03; // seconds from a command until it sounds
+import { AHEAD, openContext } from "./clock.js";
+
 const FADE = 0.004; // time constant of cross-fades in seconds: both gains sum to 1 throughout
 const EDGE = 0.005; // seconds of fade at the ends of the loop
 const SHORTEST = 0.3; // seconds of a loop
@@ -9,11 +10,7 @@ export class Switcher extends EventTarget {
   /** @param {number} sampleRate - Hz of the sounds, so that nothing is resampled */
   constructor(sampleRate) {
     super();
-    try {
-      this.context = new AudioContext({ sampleRate });
-    } catch {
-      this.context = new AudioContext(); // a rate that this browser does not know
-    }
+    this.context = openContext(sampleRate);
     this.sounds = new Map(); // id -> AudioBuffer
     this.heard = null; // id
     this.loop = null; // {start, end} in seconds
