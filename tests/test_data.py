@@ -144,6 +144,7 @@ def test_cache_of_earlier_versions_is_used(tree: Path) -> None:
         lambda rng, audio: augment.pitch_shift(rng, audio, RATE, 2),
         lambda rng, audio: augment.equalise(rng, audio, RATE, 6),
         lambda rng, audio: augment.effects(rng, audio, RATE),
+        lambda rng, audio: augment.disguise(rng, audio, RATE),
         lambda rng, audio: augment.widen(rng, audio, RATE),
         lambda rng, audio: augment.set_width(rng, audio),
         lambda rng, audio: augment.code(rng, audio, RATE),
@@ -176,6 +177,15 @@ def test_widening_makes_a_centred_voice_wide() -> None:
         wide = augment.widen(np.random.default_rng(seed), voice, RATE)
         side = (wide[0] - wide[1]).std() / wide.std()
         assert side > 0.02
+
+
+def test_a_disguise_changes_what_a_voice_sounds_like() -> None:
+    """More than a change of level would."""
+    voice = 0.1 * np.random.default_rng(0).standard_normal((2, RATE)).astype(np.float32)
+    for seed in range(20):
+        changed = augment.disguise(np.random.default_rng(seed), voice, RATE)
+        alike = np.corrcoef(voice.ravel(), changed.ravel())[0, 1]
+        assert alike < 0.95
 
 
 def test_varispeed_moves_the_pitch() -> None:

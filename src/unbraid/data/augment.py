@@ -58,7 +58,7 @@ def low_pass(
 
 
 def effects(rng: Rng, audio: np.ndarray, rate: int) -> np.ndarray:
-    """A random vocal chain: high-pass, compressor, saturation, delay, reverb."""
+    """A random chain of a studio's rack: high-pass, compressor, saturation, delay, reverb."""
     chain: list[pedalboard.Plugin] = []
     if rng.random() < 0.5:
         chain.append(pedalboard.HighpassFilter(rng.uniform(60, 250)))
@@ -87,6 +87,42 @@ def effects(rng: Rng, audio: np.ndarray, rate: int) -> np.ndarray:
                 width=rng.uniform(0, 1),
             )
         )
+    for plugin in chain:
+        audio = plugin(audio, rate)
+    return audio
+
+
+def disguise(rng: Rng, audio: np.ndarray, rate: int) -> np.ndarray:
+    """Make a voice sound like a telephone, a robot, a spaceship's crew or a cheap sampler."""
+    kind = rng.integers(5)
+    chain: list[pedalboard.Plugin]
+    if kind == 0:  # ring modulator
+        time = np.arange(audio.shape[1], dtype=np.float32) / rate
+        carrier = np.sin(2 * np.pi * np.float32(rng.uniform(20, 300)) * time)
+        depth = np.float32(rng.uniform(0.4, 1))
+        return audio * (1 - depth + depth * carrier)
+    if kind == 1:  # telephone, megaphone
+        chain = [
+            pedalboard.HighpassFilter(rng.uniform(300, 800)),
+            pedalboard.HighpassFilter(rng.uniform(200, 400)),
+            pedalboard.Distortion(rng.uniform(3, 25)),
+            pedalboard.LowpassFilter(rng.uniform(2000, 5000)),
+            pedalboard.LowpassFilter(rng.uniform(3000, 6000)),
+        ]
+    elif kind == 2:  # tube: a comb that rings at one pitch
+        chain = [pedalboard.Delay(rng.uniform(0.002, 0.015), rng.uniform(0.5, 0.85), 0.5)]
+    elif kind == 3:
+        chain = [
+            pedalboard.Phaser(
+                rate_hz=rng.uniform(0.1, 3),
+                depth=rng.uniform(0.3, 1),
+                centre_frequency_hz=rng.uniform(500, 3000),
+                feedback=rng.uniform(0, 0.8),
+                mix=rng.uniform(0.3, 0.6),
+            )
+        ]
+    else:
+        chain = [pedalboard.Bitcrush(rng.uniform(4, 9)), pedalboard.LowpassFilter(8000)]
     for plugin in chain:
         audio = plugin(audio, rate)
     return audio

@@ -41,6 +41,8 @@ class AugmentConfig:
     equalise: float = 0.5
     equalise_decibels: float = 6.0
     effects: float = 0.7
+    music_effects: float = 0.25
+    disguise: float = 0.08
     widen: float = 0.4
     second_voice: float = 0.2
     second_music: float = 0.25

@@ -136,8 +136,10 @@ class Mixtures(IterableDataset[dict[str, torch.Tensor]]):
         options, rate, voice = self.config.augment, self.sample_rate, stem == VOICE
         if rng.random() < options.equalise:
             audio = augment.equalise(rng, audio, rate, options.equalise_decibels)
-        if voice and rng.random() < options.effects:
+        if rng.random() < (options.effects if voice else options.music_effects):
             audio = augment.effects(rng, audio, rate)
+        if voice and rng.random() < options.disguise:
+            audio = augment.disguise(rng, audio, rate)
         if voice and rng.random() < options.widen:
             audio = augment.widen(rng, audio, rate)
         if not voice and rng.random() < options.music_width:
