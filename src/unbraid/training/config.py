@@ -14,6 +14,7 @@ from yaml import YAMLError
 from unbraid.data.config import DataConfig
 from unbraid.errors import ConfigError
 from unbraid.training.losses import LossConfig
+from unbraid.training.teacher import TeacherConfig
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 OPTIMIZERS = ("adamw", "adam")
@@ -119,6 +120,7 @@ class TrainConfig:
     model: dict[str, Any] = field(default_factory=lambda: {"architecture": "bandsplit"})
     data: DataConfig = field(default_factory=DataConfig)
     loss: LossConfig = field(default_factory=LossConfig)
+    teacher: TeacherConfig = field(default_factory=TeacherConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     run: RunConfig = field(default_factory=RunConfig)
 

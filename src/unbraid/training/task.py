@@ -20,6 +20,7 @@ from unbraid.separator import Separator
 from unbraid.training.config import TrainConfig
 from unbraid.training.losses import separation_loss
 from unbraid.training.pictures import log_song
+from unbraid.training.teacher import Teacher
 
 OPTIMIZERS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
 LONGEST_WARMUP = 0.1  # of the run, or a short one would end before the highest learning rate
@@ -45,6 +46,8 @@ class SeparationTask(lightning.LightningModule):
         self.model = model
         self.config = config
         self.progress = progress
+        taught = config.teacher.model is not None
+        self._teacher = Teacher(config.teacher, model.config) if taught else None
         self._scores: Scores = {}
         self._losses: Losses = {}
         self.save_hyperparameters({"config": asdict(config)})
@@ -55,9 +58,12 @@ class SeparationTask(lightning.LightningModule):
         Raises:
             ModelError: if it is not finite.
         """
-        estimates = self.model(batch["mixture"]).float()
+        mixture, targets = batch["mixture"], batch["targets"]
+        if self._teacher:
+            targets = self._teacher.targets(mixture, targets)
+        estimates = self.model(mixture).float()
         with torch.autocast(self.device.type, enabled=False):
-            losses = separation_loss(estimates, batch["targets"], self.config.loss)
+            losses = separation_loss(estimates, targets, self.config.loss)
         finite = bool(torch.isfinite(losses["loss"]))
         if not self.trainer.strategy.reduce_boolean_decision(finite):  # else one alone would end
             raise ModelError(

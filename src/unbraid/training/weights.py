@@ -10,6 +10,7 @@ import torch
 
 from unbraid.errors import ModelError
 from unbraid.models import checkpoint, find
+from unbraid.models.checkpoint import ModelInfo
 from unbraid.training.config import TrainConfig
 
 
@@ -44,7 +45,12 @@ def begin_with(model: Any, architecture: str, source: str) -> str:
         raise ModelError(
             f"run.init: the network in {path} has other sizes: {'; '.join(differing)}"
         ) from error
-    return f"begun with {info.name} ({info.licence}; SHA-256 {info.sha256}), of: {info.data}"
+    return f"begun with {described(info)}"
+
+
+def described(info: ModelInfo) -> str:
+    """A model, for the data card of one that was made of it."""
+    return f"{info.name} ({info.licence}; SHA-256 {info.sha256}), of: {info.data}"
 
 
 def export(
