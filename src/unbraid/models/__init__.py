@@ -102,6 +102,10 @@ def find(name_or_path: str | Path) -> Path:
     path = Path(name_or_path)
     if path.is_file():
         return path
+    from unbraid.models.published import PUBLISHED
+
+    if str(name_or_path) in PUBLISHED:
+        raise ModelError(f"no model {name_or_path} at hand; {PUBLISHED[str(name_or_path)].advice}")
     names = ", ".join(file.stem for file in _files())
     raise ModelError(
         f"no model {str(name_or_path)!r}; name one of: {names}, or the path of a .safetensors or "
