@@ -32,9 +32,10 @@ def hiss(audio: Audio, decibels: float) -> Audio:
 
 
 def room(audio: Audio, rate: int) -> Audio:
-    """Audio in a small hall."""
+    """Audio in a small hall, as loud as it was."""
     reverb = pedalboard.Reverb(room_size=0.5, wet_level=0.2, dry_level=0.7, width=1)
-    return reverb(audio, rate)
+    wet = reverb(audio, rate)
+    return wet * np.float32(audio.std() / (wet.std() + 1e-9))
 
 
 def gated(audio: Audio, rate: int) -> Audio:

