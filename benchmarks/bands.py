@@ -2,7 +2,7 @@
 
 A gain of 1 leaves the voice as loud as it is, 0 leaves it all to the accompaniment.
 
-    python benchmarks/bands.py --songs ../shared/data/songs/valid --model bandsplit
+    python benchmarks/bands.py --songs ../shared/data/songs/valid
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import scipy.fft
 
 from unbraid import Separator
 from unbraid.data.tracks import find_tracks, load_track
+from unbraid.models import DEFAULT
 
 EDGES = (0, 150, 300, 600, 1200, 2500, 5000, 10000, 22050)  # Hz
 
@@ -25,7 +26,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--songs", type=Path, required=True, help="folder of songs with stems")
-    parser.add_argument("--model", default="bandsplit", help="name or file")
+    parser.add_argument("--model", default=DEFAULT, help="name or file")
     options = parser.parse_args()
 
     separator = Separator.from_pretrained(options.model)

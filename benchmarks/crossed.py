@@ -3,7 +3,7 @@
 A row that is low throughout is a voice that the model does not take for one; a column that is low
 throughout is music that it takes for a voice, or that covers voices.
 
-    python benchmarks/crossed.py --songs ../shared/data/songs/valid --model bandsplit
+    python benchmarks/crossed.py --songs ../shared/data/songs/valid
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 from unbraid import Separator
 from unbraid.data.tracks import find_tracks, load_track
 from unbraid.evaluation import frame_sdr
+from unbraid.models import DEFAULT
 
 
 def loudest(voice: np.ndarray, music: np.ndarray, samples: int) -> tuple[np.ndarray, np.ndarray]:
@@ -31,7 +32,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--songs", type=Path, required=True, help="folder of songs with stems")
-    parser.add_argument("--model", default="bandsplit", help="name or file")
+    parser.add_argument("--model", default=DEFAULT, help="name or file")
     parser.add_argument("--seconds", type=float, default=5.7, help="of each song")
     options = parser.parse_args()
 

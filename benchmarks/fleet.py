@@ -30,7 +30,7 @@ from unbraid.audio import probe
 from unbraid.batch import separate_songs
 from unbraid.fleet.catalogue import separate_catalogue
 from unbraid.fleet.cluster import ENVIRONMENT
-from unbraid.models import find
+from unbraid.models import DEFAULT, find
 from unbraid.planning import Options, find_songs, plan
 
 DEMO = Path(__file__).parents[1] / "demo" / "lithium.flac"
@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument("--songs", type=int, default=8, help="copies of it")
     parser.add_argument("--rounds", type=int, default=3, help="of which the medians are taken")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--model", default="bandsplit")
+    parser.add_argument("--model", default=DEFAULT)
     parser.add_argument("-o", "--out", type=Path, help="JSON file for the figures")
     asked = parser.parse_args()
     os.environ.update(ENVIRONMENT)

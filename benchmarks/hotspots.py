@@ -31,7 +31,7 @@ from torch.profiler import ProfilerActivity, profile, record_function
 from growth import DEMO, RATE, lengthened, mixture
 from unbraid import cli
 from unbraid.audio import AudioReader, AudioWriter, Resampler
-from unbraid.models import bandsplit, checkpoint
+from unbraid.models import checkpoint, spleeter
 from unbraid.runner import Runner
 from unbraid.separator import Separator
 
@@ -40,15 +40,15 @@ STAGES = (  # what is called, and the stage that it is
     (checkpoint, "load", "loading the weights"),
     (AudioReader, "read", "decoding"),
     (Resampler, "process", "resampling"),
-    (bandsplit, "stft", "STFT"),
-    (bandsplit, "istft", "inverse STFT"),
-    (bandsplit.BandSplit, "forward", "network, rest"),
+    (spleeter, "centred_stft", "STFT"),
+    (spleeter, "centred_istft", "inverse STFT"),
+    (spleeter.Spleeter, "forward", "network, rest"),
     (Runner, "_estimate", "check that all is finite, copies"),
     (Separator, "_complete", "residual and rounding"),
     (AudioWriter, "write", "writing"),
     (AudioWriter, "__exit__", "writing"),
 )
-OPERATIONS = {"aten::lstm": "network, LSTM", "aten::linear": "network, linear"}
+OPERATIONS = dict.fromkeys(("aten::conv2d", "aten::conv_transpose2d"), "network, convolutions")
 ELSE = "segments and overlap-add"  # what torch computes outside of all stages
 
 

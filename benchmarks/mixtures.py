@@ -3,7 +3,7 @@
 A network that separates real songs worse than the mixtures it learned from was taught something
 that is not so on records; one that is poor at both has not learned for long enough.
 
-    python benchmarks/mixtures.py --config bandsplit --model bandsplit --model spleeter
+    python benchmarks/mixtures.py --config unet --model unet --model spleeter
 """
 
 from __future__ import annotations

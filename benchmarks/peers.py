@@ -25,6 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from unbraid import Separator
+from unbraid.models import DEFAULT
 
 RATE = 44100
 Separate = Callable[[np.ndarray], object]
@@ -49,7 +50,7 @@ class System:
         return [name for name in self.packages if importlib.util.find_spec(name) is None]
 
 
-def unbraid(model: str = "bandsplit", device: str = "cpu") -> Separate:
+def unbraid(model: str = DEFAULT, device: str = "cpu") -> Separate:
     separator = Separator.from_pretrained(model, device=device)
     return lambda audio: separator(audio, RATE)
 

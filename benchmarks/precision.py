@@ -25,13 +25,13 @@ from torch import nn
 from unbraid import Separator
 from unbraid.data.tracks import find_tracks, load_track
 from unbraid.evaluation import frame_sdr
-from unbraid.models import checkpoint, find
+from unbraid.models import DEFAULT, checkpoint, find
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--songs", type=Path, required=True, help="folder of songs with stems")
-    parser.add_argument("--model", default="bandsplit", help="name or weight file")
+    parser.add_argument("--model", default=DEFAULT, help="name or weight file")
     parser.add_argument("--rounds", type=int, default=5, help="of which the medians are taken")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("-o", "--output", type=Path, help="JSON file for the figures")

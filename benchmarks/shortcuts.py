@@ -4,7 +4,7 @@ Training voices and training music differ in more than in what they are: bandwid
 floor, width, reverb. Each treatment takes such a difference from a song, or turns it round; a
 change of the vocals' SDR by more than half a decibel means that the network leans on it.
 
-    python benchmarks/shortcuts.py --songs ../shared/data/songs/valid --model bandsplit
+    python benchmarks/shortcuts.py --songs ../shared/data/songs/valid
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from unbraid import Separator
 from unbraid.data.conditions import CONDITIONS
 from unbraid.data.tracks import find_tracks, load_track
 from unbraid.evaluation import frame_sdr
+from unbraid.models import DEFAULT
 
 Audio = np.ndarray  # [2, samples]
 Treatment = Callable[[Audio, Audio, int], tuple[Audio, Audio]]  # voice, music, sample rate
@@ -75,7 +76,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--songs", type=Path, required=True, help="folder of songs with stems")
-    parser.add_argument("--model", default="bandsplit", help="name or file")
+    parser.add_argument("--model", default=DEFAULT, help="name or file")
     options = parser.parse_args()
 
     separator = Separator.from_pretrained(options.model)

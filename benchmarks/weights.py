@@ -23,6 +23,7 @@ from unbraid import Separator, list_models, load_audio
 from unbraid.data.conditions import CONDITIONS, treated
 from unbraid.data.tracks import audio_files, find_tracks, load_track
 from unbraid.evaluation import frame_sdr, ideal_ratio_mask, sdr, si_sdr, usdr
+from unbraid.models import DEFAULT
 
 Scores = dict[str, float]
 PEER = "spleeter"
@@ -123,7 +124,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", default="bandsplit", help="name or file")
+    parser.add_argument("--model", default=DEFAULT, help="name or file")
     parser.add_argument("--songs", type=Path, required=True, help="folder of songs with stems")
     parser.add_argument("--instrumentals", type=Path, nargs="*", action="extend", default=[])
     parser.add_argument("-o", "--output", type=Path, help="JSON to write")

@@ -7,7 +7,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from unbraid.errors import ModelError
-from unbraid.models import build, checkpoint, list_models
+from unbraid.models import DEFAULT, build, checkpoint, list_models
 
 TINY = {"features": 8, "hidden": 8, "blocks": 1}
 
@@ -101,7 +101,7 @@ def test_unknown_model_lists_the_shipped_ones() -> None:
 
 def test_shipped_weights_have_licence_data_and_card() -> None:
     models = list_models()
-    assert "bandsplit" in [model.name for model in models]
+    assert {DEFAULT, "bandsplit"} <= {model.name for model in models}
     for model in models:
         assert model.licence
         assert model.data

@@ -19,7 +19,7 @@ from unbraid import Separator
 from unbraid.cli import app
 from unbraid.errors import ConfigError, ModelError, UnbraidError
 from unbraid.export import export
-from unbraid.models import build, checkpoint
+from unbraid.models import DEFAULT, build, checkpoint
 from unbraid.models.onnx import OnnxNetwork
 
 RATE = 44100
@@ -29,8 +29,21 @@ NETWORKS = {
     "dprnn": {"features": 4, "hidden": 4, "blocks": 1, "maps": 1},
     "openunmix": {"hidden": 4, "own_residual": True},
     "conv1d": {"channels": [4]},
+    "spleeter": {
+        "widths": [2, 4],
+        "heard": 256,
+        "extended": 9,
+        "level": -16.0,
+        "targets": ["vocals", "drums"],
+    },
 }
-LSTMS = {"bandsplit": 2, "dprnn": 2, "openunmix": 6, "conv1d": 0}
+LSTMS = {
+    "bandsplit": 2,
+    "dprnn": 2,
+    "openunmix": 6,
+    "conv1d": 0,
+    "spleeter": 0,
+}
 
 
 def saved(path: Path, architecture: str, **config) -> Path:
@@ -181,7 +194,7 @@ def test_a_graph_keeps_its_segment_and_device(exported: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--runtime", "onnx"], "unbraid export bandsplit bandsplit.onnx"),
+        (["--runtime", "onnx"], f"unbraid export {DEFAULT} {DEFAULT}.onnx"),
         (["--runtime", "torch", "--model", "EXPORTED"], "onnxruntime"),
     ],
 )

@@ -249,6 +249,18 @@ def test_impossible_options(options: dict, message: str) -> None:
         Separator(build("bandsplit", features=8, hidden=8, blocks=0), **options)
 
 
+@pytest.mark.parametrize("overlap", [0.2, 0.25, 0.5])
+def test_segments_of_a_network_with_strides_start_on_its_grid(overlap: float) -> None:
+    """Then they do to a sound in the middle what the whole does, wherever it lies."""
+    torch.manual_seed(0)
+    network = build("spleeter", widths=(2, 4, 4), n_fft=256, hop=64, heard=64).eval()
+    mixture = music(3 * RATE, 2)
+    segment = 21.4 * network.grid / RATE
+    parts = Separator(network, segment=segment, overlap=overlap)(mixture, RATE)["vocals"]
+    whole = Separator(network, segment=4.0)(mixture, RATE)["vocals"]
+    np.testing.assert_allclose(parts, whole, atol=1e-3 * np.abs(whole).max())
+
+
 def test_unusable_weights_are_noticed() -> None:
     network = build("bandsplit", features=8, hidden=8, blocks=0)
     torch.nn.init.constant_(network.encoders[0].weight, float("nan"))

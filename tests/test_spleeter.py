@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from training_tree import training_tree
 from unbraid import Separator
 from unbraid.errors import ConfigError, ModelError
 from unbraid.models import build, checkpoint, published
 from unbraid.spectrogram import centred_stft
+from unbraid.training import fit
 
 TINY = {"widths": (2, 4), "n_fft": 256, "hop": 64, "heard": 64}
 
@@ -50,7 +52,8 @@ def test_published_weights_do_what_they_do_in_the_port(port, tmp_path, monkeypat
         with torch.no_grad():
             expected = theirs(magnitudes)
             assert expected.std() > 0.01
-            torch.testing.assert_close(network(magnitudes), expected, atol=1e-5, rtol=1e-4)
+            ours_now = network(magnitudes) * magnitudes
+            torch.testing.assert_close(ours_now, expected, atol=1e-5, rtol=1e-4)
 
 
 def test_one_of_two_files_that_is_another_is_named(tmp_path, monkeypatch) -> None:
@@ -73,6 +76,68 @@ def test_the_stems_share_what_is_heard(network) -> None:
     torch.testing.assert_close(both[..., :64, :], torch.ones_like(both[..., :64, :]))
     assert not both[..., 64:, :].any()
     assert vocals[..., :64, :].std() > 0.01
+
+
+def test_without_the_second_network_the_mask_is_the_firsts_own(network) -> None:
+    alone = build("spleeter", **TINY, ratio=False).eval()
+    alone.networks.load_state_dict(network.networks[:1].state_dict())
+    spectrum = centred_stft(torch.randn(1, 2, 15 * 64), 256, 64)  # 16 frames
+    magnitudes = spectrum[:, :, :64].abs().transpose(2, 3)
+    with torch.no_grad():
+        mask, expected = alone.masks(spectrum)[:, 0], network.networks[0](magnitudes)
+    torch.testing.assert_close(mask[:, :, :64], expected.transpose(2, 3))
+    assert not mask[:, :, 64:].any()
+
+
+def test_what_is_above_follows_the_highest_bins_that_are_heard(network) -> None:
+    extended = build("spleeter", **TINY, extended=16).eval()
+    extended.load_state_dict(network.state_dict())
+    spectrum = centred_stft(torch.randn(1, 2, 9000), 256, 64)
+    with torch.no_grad():
+        mask, expected = extended.masks(spectrum), network.masks(spectrum)[..., :64, :]
+    torch.testing.assert_close(mask[..., :64, :], expected)
+    mean = expected[..., 48:, :].mean(-2, keepdim=True)
+    torch.testing.assert_close(mask[..., 64:, :], mean.expand_as(mask[..., 64:, :]))
+
+
+@pytest.mark.parametrize("decibels", [-40.0, -12.0, 12.0])
+def test_levelled_masks_do_not_depend_on_the_volume(network, decibels: float) -> None:
+    levelled = build("spleeter", **TINY, level=-16.0).eval()
+    levelled.load_state_dict(network.state_dict())
+    mixture = 0.1 * torch.randn(1, 2, 9000, generator=torch.Generator().manual_seed(0))
+    spectra = [centred_stft(gain * mixture, 256, 64) for gain in (1, 10 ** (decibels / 20))]
+    with torch.no_grad():
+        loud, quiet = (levelled.masks(spectrum) for spectrum in spectra)
+        torch.testing.assert_close(loud, quiet, atol=1e-3, rtol=0)
+        ours, theirs = (network.masks(spectrum) for spectrum in spectra)
+    assert (ours - theirs).abs().max() > 0.01  # as the published networks hear it
+
+
+def test_frames_are_brought_to_the_level_that_is_asked_for(network) -> None:
+    """White noise in the bins that are heard has that RMS when it is played."""
+    levelled = build("spleeter", **{**TINY, "heard": 128}, level=-20.0).eval()
+    heard = []
+    levelled.networks[0].register_forward_pre_hook(lambda _, inputs: heard.append(inputs[0]))
+    noise = torch.randn(1, 2, 64 * 900, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        levelled.masks(centred_stft(noise, 256, 64))
+    expected = centred_stft(0.1 * noise, 256, 64).abs()
+    frames = slice(300, 600)
+    ratio = heard[0][:, :, frames].square().mean() / expected[:, :, :128, frames].square().mean()
+    assert float(ratio) == pytest.approx(1, abs=0.05)
+
+
+def test_fine_tuning_keeps_the_statistics(network, tmp_path) -> None:
+    tree = training_tree(tmp_path)
+    begun = tmp_path / "begun.safetensors"
+    checkpoint.save(network, begun, architecture="spleeter", licence="MIT", data="nothing")
+    model = "{architecture: spleeter, widths: [2, 4], n_fft: 256, hop: 64, heard: 64}"
+    (tree / "mine.yaml").write_text(f"base: tiny.yaml\nmodel: {model}")
+    options = [f"run.folder={tmp_path}/runs", f"run.init={begun}", "run.steps=3"]
+    result = fit.run(tree / "mine.yaml", options)
+    before, after = checkpoint.load(begun).state_dict(), checkpoint.load(result).state_dict()
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert moved == {name for name, _ in network.named_parameters()}
 
 
 @pytest.mark.parametrize("samples", [1, 64, 100, 9000])

@@ -12,7 +12,7 @@ from unbraid import Separator
 from unbraid.data.conditions import treated
 from unbraid.data.tracks import find_tracks, load_track
 from unbraid.errors import ConfigError, DataError, ModelError, UnbraidError
-from unbraid.models import architectures, build, checkpoint
+from unbraid.models import build, checkpoint
 from unbraid.models.checkpoint import load
 from unbraid.training import fit
 from unbraid.training.config import CONFIGS, TrainConfig, read_config
@@ -336,10 +336,9 @@ def test_wrong_bases_are_one_line(tmp_path: Path, written: str, message: str) ->
 
 
 def test_shipped_networks_are_compared_on_the_same_music() -> None:
-    configs = [
-        read_config(Path(name)) for name in architectures() if (CONFIGS / f"{name}.yaml").exists()
-    ]
-    assert len({config.name for config in configs}) == len(configs) >= 3
+    names = ["bandsplit", "conv1d", "dprnn", "openunmix"]
+    configs = [read_config(Path(name)) for name in names]
+    assert [config.model["architecture"] for config in configs] == names
     for config in configs:
         assert config.data.stems == configs[0].data.stems
         assert config.data.augment == configs[0].data.augment

@@ -23,6 +23,7 @@ from unbraid.models.conv1d import Conv1d
 from unbraid.models.dprnn import DPRNN
 from unbraid.models.onnx import INPUT, OUTPUT, SUFFIX, OnnxConfig, OnnxNetwork, metadata_of
 from unbraid.models.openunmix import OpenUnmix
+from unbraid.models.spleeter import Spleeter
 from unbraid.overlap import SEGMENT, segment_samples
 from unbraid.replacing import replacing
 
@@ -59,6 +60,7 @@ def export(name_or_path: str | Path, out: str | Path, segment: float = SEGMENT) 
         residual=settings.residual,
         sample_rate=settings.sample_rate,
         hop=getattr(settings, "hop", 1),
+        grid=getattr(network, "grid", getattr(settings, "hop", 1)),
         segment=segment_samples(settings, segment),
     )
     graph = _on_real_numbers(network, config.segment)
@@ -81,7 +83,7 @@ class _Masking(nn.Module):
         stft: of the network's window.
     """
 
-    def __init__(self, network: BandSplit | DPRNN | OpenUnmix, stft: MatmulSTFT) -> None:
+    def __init__(self, network: BandSplit | DPRNN | OpenUnmix | Spleeter, stft: MatmulSTFT) -> None:
         super().__init__()
         self.network, self.stft = network, stft
 
@@ -115,7 +117,7 @@ def _on_real_numbers(network: nn.Module, samples: int) -> nn.Module:
     """The network for audio of a length, without complex numbers."""
     if isinstance(network, Conv1d):
         return network
-    if not isinstance(network, BandSplit | DPRNN | OpenUnmix):
+    if not isinstance(network, BandSplit | DPRNN | OpenUnmix | Spleeter):
         raise ModelError(f"{type(network).__name__} has no form on real numbers to export")
     config = network.config
     if isinstance(network, DPRNN) and network.config.causal:
@@ -126,7 +128,7 @@ def _on_real_numbers(network: nn.Module, samples: int) -> nn.Module:
         least = config.n_fft / config.sample_rate
         raise ConfigError(f"segment: give {least:.3f} s, the network's window, or more")
     window = torch.hann_window(config.n_fft)
-    if not isinstance(network, OpenUnmix):
+    if not isinstance(network, OpenUnmix | Spleeter):
         window = window.sqrt()  # as unbraid.spectrogram has it
     return _Masking(network, MatmulSTFT(window, config.hop, samples)).eval()
 

@@ -41,6 +41,24 @@ def segment_samples(config: Any, seconds: float | None = None) -> int:
     return samples
 
 
+def fade_samples(network: Any, segment: int, overlap: float) -> int:
+    """Length of the crossfade of neighbouring segments in samples.
+
+    Whole hops; of a network with a `grid`, which does the same only to what is moved by a multiple
+    of it, as convolutions with strides do, the length near it that has segments start on the grid.
+
+    Args:
+        network: the network.
+        segment: length of a segment in samples.
+        overlap: part of it that it should share with the next, from 0 to 0.5.
+    """
+    hop: int = getattr(network.config, "hop", 1)
+    grid: int = getattr(network, "grid", hop)
+    fade = int(overlap * segment / hop) * hop
+    step = round((segment - fade) / grid) * grid
+    return segment - step if fade and segment <= 2 * step <= 2 * segment else fade
+
+
 def crossfaded(
     blocks: Iterable[Tensor],
     process: Callable[[Tensor], Tensor],

@@ -17,9 +17,9 @@ from unbraid.arrays import Array, as_stereo, checked, like
 from unbraid.audio import AudioReader, AudioWriter, Resampler, quantize
 from unbraid.audio.info import Block
 from unbraid.errors import ConfigError
-from unbraid.models import checkpoint, find
+from unbraid.models import DEFAULT, checkpoint, find
 from unbraid.models.onnx import OnnxNetwork
-from unbraid.overlap import crossfaded, segment_samples
+from unbraid.overlap import crossfaded, fade_samples, segment_samples
 from unbraid.runner import Runner
 
 Progress = Callable[[float], object]
@@ -54,7 +54,8 @@ class Separator:
         model: a network of `unbraid.models`, exported or not.
         device: `cpu`, `cuda`, `mps`, or `auto` for the best at hand.
         segment: length of a segment in seconds; 8 by default, or what an exported network takes.
-        overlap: part of a segment that it shares with the next, from 0 to 0.5.
+        overlap: part of a segment that it shares with the next, from 0 to 0.5; about that if the
+            network asks for segments at certain distances.
         batch_size: segments that the network gets at a time; by default what suits the device.
         wiener: iterations of the filter of `unbraid.wiener` that each segment's stems go through.
         precision: `float32`, `bfloat16`, or `auto` for what the device does faster.
@@ -90,11 +91,10 @@ class Separator:
         self.stems: tuple[str, ...] = (*config.targets, config.residual)
         self.sample_rate: int = config.sample_rate
         self._segment = segment_samples(config, segment)
-        hop: int = getattr(config, "hop", 1)
-        self._fade = int(overlap * self._segment / hop) * hop
+        self._fade = fade_samples(model, self._segment, overlap)
 
     @classmethod
-    def from_pretrained(cls, name_or_path: str | Path = "bandsplit", **options: Any) -> Separator:
+    def from_pretrained(cls, name_or_path: str | Path = DEFAULT, **options: Any) -> Separator:
         """Separator with shipped weights, or with a weight file; nothing is downloaded.
 
         Args:

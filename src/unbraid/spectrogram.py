@@ -88,6 +88,30 @@ def centred_istft(spectrum: Tensor, samples: int, n_fft: int, hop: int) -> Tenso
     return audio.reshape(*spectrum.shape[:-2], samples)
 
 
+def levelling(power: Tensor, neighbours: int) -> Tensor:
+    """What brings the neighbourhood of each frame to an RMS of one.
+
+    The level of a neighbourhood is the RMS of its frames, each weighted by its energy, so that
+    pauses don't count.
+
+    Args:
+        power: mean square of each frame, `[b, t]`.
+        neighbours: frames to each side that count.
+
+    Returns:
+        Factors `[b, t]`.
+    """
+
+    def around(values: Tensor) -> Tensor:
+        rows = values.unsqueeze(1)  # which ONNX's pooling asks for
+        pooled = functional.avg_pool1d(rows, 2 * neighbours + 1, stride=1, padding=neighbours)
+        return pooled.squeeze(1)
+
+    power = power.float()
+    level = (around(power**2) / (around(power) + 1e-20)).sqrt()
+    return 1 / (level + 1e-6)
+
+
 def frames_of(samples: int, hop: int) -> int:
     """Number of frames that `stft` makes of so many samples."""
     return math.ceil(samples / hop) + 1

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from unbraid.cli.app import Device, app, require
+from unbraid.models import DEFAULT
 
 
 @app.command()
@@ -53,7 +54,7 @@ def evaluate(
     from unbraid.evaluation.systems import make_systems
 
     songs = select_tracks(data, tracks or [], split)
-    names = model or ([] if estimates else ["bandsplit"])
+    names = model or ([] if estimates else [DEFAULT])
     systems = make_systems(names, estimates or [], device.value)
     beside = put_beside(published or [], [song.name for song in songs], out)
     lines = Lines(len(songs) * len(systems))

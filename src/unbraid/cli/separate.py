@@ -12,6 +12,7 @@ import typer
 
 from unbraid.cli.app import Device, Engine, app, require
 from unbraid.errors import ConfigError, UnbraidError
+from unbraid.models import DEFAULT
 
 
 class Stem(str, Enum):  # typer turns enums into choices
@@ -67,7 +68,7 @@ def separate(
     ] = "separated",
     model: Annotated[
         str, typer.Option(metavar="NAME|PATH", help="A name from `unbraid models`, or a file.")
-    ] = "bandsplit",
+    ] = DEFAULT,
     stem: Annotated[Stem, typer.Option(help="Stems to write.")] = Stem.both,
     format: Annotated[Format, typer.Option(help="File format of the stems.")] = Format.wav,
     bit_depth: Annotated[

@@ -14,6 +14,7 @@ import typer
 
 from unbraid.cli.app import Device, app, require
 from unbraid.errors import UnbraidError
+from unbraid.models import DEFAULT
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -45,7 +46,7 @@ def serve(
     ] = None,
     model: Annotated[
         str, typer.Option(metavar="NAME|PATH", help="A name from `unbraid models`, or a file.")
-    ] = "bandsplit",
+    ] = DEFAULT,
     device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
     jobs: Annotated[
         int, typer.Option("-j", "--jobs", min=1, metavar="N", help="Songs separated at once.")

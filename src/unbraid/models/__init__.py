@@ -31,6 +31,7 @@ _ARCHITECTURES = {
 }
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
+DEFAULT = "unet"  # the model that is taken if none is named
 
 
 def architectures() -> list[str]:

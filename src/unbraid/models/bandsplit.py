@@ -12,11 +12,10 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from unbraid.dualpath import DualPathBlock
 from unbraid.errors import ConfigError
-from unbraid.spectrogram import istft, stft
+from unbraid.spectrogram import istft, levelling, stft
 
 INPUTS_PER_BIN = 8  # magnitudes of left, right, mid, side; real and imaginary of left, right
 OUTPUTS_PER_BIN = 4  # real and imaginary part of the mask of left, right
@@ -142,21 +141,10 @@ def band_bins(config: BandSplitConfig) -> list[int]:
 
 
 def _levelled(spectrum: Tensor) -> Tensor:
-    """Scale each frame of `[b, 2, f, t, 2]` by what brings its neighbourhood to `LEVEL`.
-
-    The level of a neighbourhood is the RMS of its frames, each weighted by its energy, so that
-    pauses don't count.
-    """
+    """Scale each frame of `[b, 2, f, t, 2]` by what brings its neighbourhood to `LEVEL`."""
     n_fft = 2 * (spectrum.shape[2] - 1)
-    power = spectrum.square().sum((1, 2, 4)).float() * 2 / n_fft**2  # [b, t], mean square
-
-    def around(values: Tensor) -> Tensor:
-        rows = values.unsqueeze(1)  # which ONNX's pooling asks for
-        pooled = functional.avg_pool1d(rows, 2 * NEIGHBOURS + 1, stride=1, padding=NEIGHBOURS)
-        return pooled.squeeze(1)
-
-    level = (around(power**2) / (around(power) + 1e-20)).sqrt()
-    return spectrum * (LEVEL / (level + 1e-6))[:, None, None, :, None]
+    power = spectrum.square().sum((1, 2, 4)) * 2 / n_fft**2  # [b, t], mean square
+    return spectrum * (LEVEL * levelling(power, NEIGHBOURS))[:, None, None, :, None]
 
 
 def _inputs(spectrum: Tensor) -> Tensor:

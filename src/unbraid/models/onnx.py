@@ -30,6 +30,7 @@ class OnnxConfig:
         residual: name of what remains of the mixture.
         sample_rate: Hz.
         hop: STFT hop in samples, 1 without an STFT.
+        grid: samples by which what is moved comes out the same, moved alike.
         segment: samples that the graph takes, no more and no fewer.
     """
 
@@ -37,6 +38,7 @@ class OnnxConfig:
     residual: str
     sample_rate: int
     hop: int
+    grid: int
     segment: int
 
 
@@ -53,6 +55,7 @@ class OnnxNetwork:
     def __init__(self, path: str | Path) -> None:
         self._session = _session(Path(path), optimized=True)
         self.config = _config(_metadata(self._session, Path(path)))
+        self.grid = self.config.grid
 
     def __call__(self, mixture: Tensor) -> Tensor:
         """Estimate the targets `[b, targets, 2, segment]` of a mixture `[b, 2, segment]`."""
@@ -108,6 +111,7 @@ def metadata_of(info: ModelInfo, config: OnnxConfig) -> dict[str, str]:
         "residual": config.residual,
         "sample_rate": str(config.sample_rate),
         "hop": str(config.hop),
+        "grid": str(config.grid),
         "segment": str(config.segment),
         "licence": info.licence,
         "data": info.data,
@@ -122,6 +126,7 @@ def _config(metadata: dict[str, str]) -> OnnxConfig:
         residual=metadata["residual"],
         sample_rate=int(metadata["sample_rate"]),
         hop=int(metadata["hop"]),
+        grid=int(metadata.get("grid", metadata["hop"])),
         segment=int(metadata["segment"]),
     )
 

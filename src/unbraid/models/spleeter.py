@@ -1,4 +1,4 @@
-"""Spleeter's two stems: a U-Net over magnitudes for each, which share the mixture between them.
+"""Spleeter: U-Nets over magnitudes, one for each stem.
 
 Hennequin, Khlif, Voituret and Moussallam, "Spleeter: a fast and efficient music source separation
 tool with pre-trained models" (JOSS 5(50), 2020), https://doi.org/10.21105/joss.02154; the U-Net is
@@ -16,13 +16,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from unbraid.errors import ConfigError
-from unbraid.spectrogram import centred_istft, centred_stft
+from unbraid.spectrogram import centred_istft, centred_stft, levelling
 
 CHANNELS = 2
 KERNEL, SLOPE, EPSILON = 5, 0.2, 1e-3  # of convolutions, leaky ReLUs and batch normalisation
 BEFORE, AFTER = 1, 2  # rows and columns of padding that halve and double sizes exactly
 DROPOUT = 0.5
 DROPPED = 3  # upward layers with dropout
+NEIGHBOURHOOD = 2.0  # seconds to each side that a frame's level is measured over
+HANN = 8 / 3  # one over the mean square of its window, twice for half a spectrum, of two channels
 QUIETEST = 1e-10  # energy at which no stem is louder than the other
 
 
@@ -32,12 +34,18 @@ class SpleeterConfig:
 
     Attributes:
         targets: stems that are estimated, each by a network of its own.
-        residual: name of what remains of the mixture, which has a network too.
+        residual: name of what remains of the mixture.
         sample_rate: Hz.
         n_fft: STFT window in samples.
         hop: STFT hop in samples.
-        heard: bins from 0 Hz up that the networks hear; what is above goes to the residual.
+        heard: bins from 0 Hz up that the networks hear.
+        extended: highest bins of those whose mean mask is that of what is above; 0: what is above
+            goes to the residual.
         widths: channels of each layer downwards, each half as high and long as the one before.
+        ratio: whether what remains has a network too, and each bin is divided in the ratio of the
+            stems' estimated energies; else a stem's own mask is taken, at half the cost.
+        level: dBFS that the RMS of two seconds to each side of a frame is brought to before it is
+            heard, so that masks don't depend on the volume; None: frames are heard as they are.
     """
 
     targets: tuple[str, ...] = ("vocals",)
@@ -46,11 +54,14 @@ class SpleeterConfig:
     n_fft: int = 4096
     hop: int = 1024
     heard: int = 1024
+    extended: int = 0
     widths: tuple[int, ...] = (16, 32, 64, 128, 256, 512)
+    ratio: bool = True
+    level: float | None = None
 
 
 class Spleeter(nn.Module):
-    """Estimated magnitudes of all stems; each bin is divided in the ratio of their squares.
+    """Real masks from magnitudes, for what the networks hear of the spectrum.
 
     Args:
         config: the networks' sizes.
@@ -68,7 +79,9 @@ class Spleeter(nn.Module):
                 f"spleeter: heard={config.heard} must be a multiple of {self.multiple} from "
                 f"{self.multiple} to {config.n_fft // 2 + 1}"
             )
-        self.networks = nn.ModuleList(UNet(config.widths) for _ in (*config.targets, "residual"))
+        self.grid = self.multiple * config.hop  # samples; layers share their places modulo this
+        stems = len(config.targets) + config.ratio
+        self.networks = nn.ModuleList(UNet(config.widths) for _ in range(stems))
 
     def forward(self, mixture: Tensor) -> Tensor:
         """Estimate the targets.
@@ -87,15 +100,27 @@ class Spleeter(nn.Module):
         """Real masks `[b, targets, 2, f, t]` for a mixture's spectrogram `[b, 2, f, t]`."""
         bins, frames = spectrum.shape[-2:]
         heard = spectrum[:, :, : self.config.heard].abs().transpose(2, 3)  # [b, c, t, f]
+        if self.config.level is not None:
+            power = heard.square().sum((1, 3)) * HANN / self.config.n_fft**2
+            neighbours = round(NEIGHBOURHOOD * self.config.sample_rate / self.config.hop)
+            gain = 10 ** (self.config.level / 20) * levelling(power, neighbours)
+            heard = heard * gain[:, None, :, None]
         padded = functional.pad(heard, (0, 0, 0, -frames % self.multiple))
-        stems = torch.stack([network(padded) for network in self.networks], dim=1).float()
-        energy = stems[..., :frames, :].square()  # [b, stems, c, t, f]
-        shares = (energy + QUIETEST / energy.shape[1]) / (energy.sum(1, keepdim=True) + QUIETEST)
-        return functional.pad(shares[:, :-1].transpose(3, 4), (0, 0, 0, bins - self.config.heard))
+        masks = torch.stack([network(padded) for network in self.networks], dim=1).float()
+        masks = masks[..., :frames, :]  # [b, stems, c, t, f]
+        if self.config.ratio:
+            energy = (masks * heard.unsqueeze(1)).square()
+            rest = QUIETEST / energy.shape[1]
+            masks = ((energy + rest) / (energy.sum(1, keepdim=True) + QUIETEST))[:, :-1]
+        masks, above = masks.transpose(3, 4), bins - self.config.heard
+        if self.config.extended:
+            mean = masks[:, :, :, -self.config.extended :].mean(3, keepdim=True)
+            return torch.cat([masks, mean.expand(-1, -1, -1, above, -1)], dim=3)
+        return functional.pad(masks, (0, 0, 0, above))
 
 
 class UNet(nn.Module):
-    """One stem's magnitudes from those of the mixture.
+    """One stem's mask from the mixture's magnitudes.
 
     Args:
         widths: channels of each layer downwards.
@@ -117,7 +142,7 @@ class UNet(nn.Module):
         self.mask = nn.Conv2d(1, CHANNELS, 4, dilation=2, padding=3)
 
     def forward(self, magnitudes: Tensor) -> Tensor:
-        """Magnitudes `[b, 2, t, f]` of the stem for those of the mixture, of the same shape."""
+        """Mask `[b, 2, t, f]` from 0 to 1 for the magnitudes of the mixture, of the same shape."""
         x, across = magnitudes, []
         for number, down in enumerate(self.down):
             if number:
@@ -130,4 +155,4 @@ class UNet(nn.Module):
             x = norm(up(x)[..., BEFORE:-AFTER, BEFORE:-AFTER].relu())
             if number < DROPPED:
                 x = functional.dropout(x, DROPOUT, self.training)
-        return self.mask(x).sigmoid() * magnitudes
+        return self.mask(x).sigmoid()

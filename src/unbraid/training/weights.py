@@ -10,12 +10,13 @@ import torch
 
 from unbraid.errors import ModelError
 from unbraid.models import checkpoint, find
-from unbraid.models.checkpoint import ModelInfo
 from unbraid.training.config import TrainConfig
 
 
 def begin_with(model: Any, architecture: str, source: str) -> str:
     """Put the weights of an earlier model into a network.
+
+    The statistics of batch normalisation stay as they are: small batches would spoil them.
 
     Args:
         model: the network.
@@ -45,11 +46,15 @@ def begin_with(model: Any, architecture: str, source: str) -> str:
         raise ModelError(
             f"run.init: the network in {path} has other sizes: {'; '.join(differing)}"
         ) from error
-    return f"begun with {described(info)}"
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
+            module.eval()
+    return f"begun with {described(path)}"
 
 
-def described(info: ModelInfo) -> str:
+def described(name_or_path: str | Path) -> str:
     """A model, for the data card of one that was made of it."""
+    info = checkpoint.read_info(find(name_or_path))
     return f"{info.name} ({info.licence}; SHA-256 {info.sha256}), of: {info.data}"
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unbraid.errors import ConfigError
+from unbraid.models import DEFAULT
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -46,7 +47,7 @@ class Settings:
     """
 
     folder: Path
-    model: str = "bandsplit"
+    model: str = DEFAULT
     device: str = "auto"
     workers: int = 1
     max_upload: int = 500 << 20
