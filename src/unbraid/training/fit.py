@@ -27,7 +27,7 @@ from omegaconf import OmegaConf
 
 from unbraid.allocator import keep_freed_memory
 from unbraid.errors import ConfigError
-from unbraid.models import build
+from unbraid.models import build, checkpoint, find
 from unbraid.training import processes, weights
 from unbraid.training.config import MONITORS, TrainConfig, read_config
 from unbraid.training.music import Music
@@ -148,7 +148,8 @@ def _train(
     if config.run.init is not None:
         card = f"{card}; {weights.begin_with(model, architecture, config.run.init)}"
     if config.teacher.model is not None:
-        card = f"{card}; taught by {weights.described(config.teacher.model)}"
+        teacher = checkpoint.read_info(find(config.teacher.model))
+        card = f"{card}; taught by {weights.described(teacher)}"
     trial = _trainer(config, launch, fast_dev_run=1, logger=False)
     processes.hush(trial)
     clock = Clock(config.run.steps, minutes)
