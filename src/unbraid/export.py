@@ -24,7 +24,7 @@ from unbraid.models.dprnn import DPRNN
 from unbraid.models.onnx import INPUT, OUTPUT, SUFFIX, OnnxConfig, OnnxNetwork, metadata_of
 from unbraid.models.openunmix import OpenUnmix
 from unbraid.models.spleeter import Spleeter
-from unbraid.overlap import SEGMENT, segment_samples
+from unbraid.overlap import SEGMENT, grid_of, segment_samples
 from unbraid.replacing import replacing
 
 OPSET = 17  # the first with LayerNormalization; onnxruntime 1.12 and later run it
@@ -60,7 +60,7 @@ def export(name_or_path: str | Path, out: str | Path, segment: float = SEGMENT) 
         residual=settings.residual,
         sample_rate=settings.sample_rate,
         hop=getattr(settings, "hop", 1),
-        grid=getattr(network, "grid", getattr(settings, "hop", 1)),
+        grid=grid_of(network),
         segment=segment_samples(settings, segment),
     )
     graph = _on_real_numbers(network, config.segment)

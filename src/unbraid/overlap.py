@@ -41,11 +41,19 @@ def segment_samples(config: Any, seconds: float | None = None) -> int:
     return samples
 
 
+def grid_of(network: Any) -> int:
+    """Samples by which what is moved comes out of a network the same, moved alike.
+
+    That is its hop, or its `grid`, if it has one, as convolutions with strides do.
+    """
+    grid: int = getattr(network, "grid", getattr(network.config, "hop", 1))
+    return grid
+
+
 def fade_samples(network: Any, segment: int, overlap: float) -> int:
     """Length of the crossfade of neighbouring segments in samples.
 
-    Whole hops; of a network with a `grid`, which does the same only to what is moved by a multiple
-    of it, as convolutions with strides do, the length near it that has segments start on the grid.
+    Whole hops, and near what is asked for the length that has segments start on the grid.
 
     Args:
         network: the network.
@@ -53,7 +61,7 @@ def fade_samples(network: Any, segment: int, overlap: float) -> int:
         overlap: part of it that it should share with the next, from 0 to 0.5.
     """
     hop: int = getattr(network.config, "hop", 1)
-    grid: int = getattr(network, "grid", hop)
+    grid = grid_of(network)
     fade = int(overlap * segment / hop) * hop
     step = round((segment - fade) / grid) * grid
     return segment - step if fade and segment <= 2 * step <= 2 * segment else fade

@@ -10,6 +10,7 @@ import torch
 
 from unbraid.errors import ModelError
 from unbraid.models import checkpoint, find
+from unbraid.models.checkpoint import ModelInfo
 from unbraid.training.config import TrainConfig
 
 
@@ -49,12 +50,11 @@ def begin_with(model: Any, architecture: str, source: str) -> str:
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
             module.eval()
-    return f"begun with {described(path)}"
+    return f"begun with {described(info)}"
 
 
-def described(name_or_path: str | Path) -> str:
+def described(info: ModelInfo) -> str:
     """A model, for the data card of one that was made of it."""
-    info = checkpoint.read_info(find(name_or_path))
     return f"{info.name} ({info.licence}; SHA-256 {info.sha256}), of: {info.data}"
 
 
