@@ -151,3 +151,9 @@ def test_any_length(network, samples: int) -> None:
 def test_impossible_sizes_are_errors(heard: int) -> None:
     with pytest.raises(ConfigError, match="multiple of 4"):
         build("spleeter", **{**TINY, "heard": heard})
+
+
+@pytest.mark.parametrize("extended", [-5, 65])
+def test_more_bins_than_are_heard_can_not_be_extended(extended: int) -> None:
+    with pytest.raises(ConfigError, match="from 0 to heard, 64"):
+        build("spleeter", **TINY, extended=extended)

@@ -79,6 +79,10 @@ class Spleeter(nn.Module):
                 f"spleeter: heard={config.heard} must be a multiple of {self.multiple} from "
                 f"{self.multiple} to {config.n_fft // 2 + 1}"
             )
+        if not 0 <= config.extended <= config.heard:
+            raise ConfigError(
+                f"spleeter: extended={config.extended} must be from 0 to heard, {config.heard}"
+            )
         self.grid = self.multiple * config.hop  # samples; layers share their places modulo this
         stems = len(config.targets) + config.ratio
         self.networks = nn.ModuleList(UNet(config.widths) for _ in range(stems))
