@@ -102,8 +102,7 @@ def serve(
             access=access,
         )
         made = nullcontext(create_app(settings))
-    bound = bind(host, port)
-    with made as served:
+    with bind(host, port) as bound, made as served:
         if host in ("0.0.0.0", "::"):
             print("Other devices: put this machine's address in the place of localhost")
         serve(served, bound, url, open_page)
