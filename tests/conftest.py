@@ -4,9 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from unbraid.models import build
 from unbraid.models.checkpoint import save
+
+settings.register_profile("untimed", deadline=None)  # a busy machine is not an error
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -165,7 +165,7 @@ def test_blocks_equal_the_whole(tmp_path, name, size):
     assert whole.shape[1] == 20000 or name == "a.m4a"
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(samples=st.integers(0, 3000), size=st.integers(1, 4000), channels=st.integers(1, 3))
 def test_every_length(tmp_path_factory, samples, size, channels):
     path = tmp_path_factory.mktemp("length") / "a.wav"
@@ -368,7 +368,7 @@ def test_not_a_number_is_located(tmp_path, value):
         assert reader.read(12345).shape == (2, 12345)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     samples=st.integers(0, 30000),
     rates=st.sampled_from([(44100, 48000), (48000, 44100), (22050, 44100), (96000, 44100)]),

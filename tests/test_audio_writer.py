@@ -74,7 +74,7 @@ def test_quantised_stems_null_exactly(tmp_path):
     assert np.array_equal(total, mixture)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     samples=st.integers(0, 3000),
     size=st.integers(1, 4000),

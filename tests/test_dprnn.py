@@ -32,7 +32,7 @@ def test_each_frame_is_in_two_chunks(frames: int, half: int) -> None:
     assert torch.equal(chunks[:-1, half:], chunks[1:, :half])
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(frames=st.integers(2, 30), changed=st.integers(1, 29))
 def test_causal_blocks_see_no_later_frame(frames: int, changed: int) -> None:
     changed = min(changed, frames - 1)

@@ -11,7 +11,7 @@ from unbraid.fourier import MatmulSTFT
 from unbraid.spectrogram import istft, stft
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     hop=st.integers(1, 12),
     hops_per_window=st.sampled_from([2, 4, 6]),

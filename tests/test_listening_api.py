@@ -191,7 +191,7 @@ def test_a_bad_folder_is_told_in_one_line_and_nothing_is_served(tmp_path, monkey
 
 
 @schema.parametrize()
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, suppress_health_check=list(HealthCheck))
 def test_made_up_requests_are_answered_as_described(case, client):
     # made-up ids fit their description, but are of no session
     case.call_and_validate(

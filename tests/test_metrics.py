@@ -19,7 +19,7 @@ def noise(*shape: int, seed: int = 0) -> np.ndarray:
 
 
 @given(samples=st.integers(1, 5 * RATE))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_frames_are_the_full_seconds(samples: int) -> None:
     s = noise(2, samples)
     scores = frame_sdr(s, 0.9 * s, RATE)

@@ -57,7 +57,7 @@ def test_published_weights_have_names_and_shapes_of_ours(package, hidden: int) -
     }
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(samples=st.one_of(st.integers(1, 5000), st.integers(1, 200000)))
 def test_every_length_survives_the_spectrogram(samples: int) -> None:
     audio = torch.randn(1, 2, samples, generator=torch.Generator().manual_seed(samples))

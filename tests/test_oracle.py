@@ -23,7 +23,7 @@ def panned(samples: int = 40000) -> dict[str, np.ndarray]:
 
 
 @given(samples=st.integers(1, 5000), channels=st.integers(1, 2))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @pytest.mark.parametrize("oracle", ORACLES)
 def test_estimates_keep_length_and_add_up(oracle, samples: int, channels: int) -> None:
     stems = {name: audio[:channels] for name, audio in panned(samples).items()}

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from unbraid.overlap import crossfaded
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     samples=st.integers(0, 400),
     segment=st.integers(2, 60),

@@ -50,7 +50,7 @@ def test_every_length_comes_back_and_sums_to_the_mixture(
     names_sum_to(separator(mixture, RATE), mixture)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     samples=st.integers(0, 30000),
     rate=st.sampled_from([8000, 16000, 22050, 32000, 44100, 48000, 96000]),

@@ -7,7 +7,7 @@ from unbraid.spectrogram import istft, stft
 
 
 @pytest.mark.parametrize(("n_fft", "hop"), [(4096, 2048), (2048, 1024), (1024, 256), (512, 128)])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(samples=st.integers(1, 9000))
 def test_inverse_is_exact_for_every_length(n_fft: int, hop: int, samples: int) -> None:
     audio = torch.randn(2, 3, samples, generator=torch.Generator().manual_seed(samples))

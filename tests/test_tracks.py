@@ -134,7 +134,7 @@ def sources(tmp_path_factory) -> list[tuple[StemSource, np.ndarray]]:
     return [(source, load_audio(source.path, stream=source.stream)[0]) for source in found]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(kind=st.integers(0, 4), data=st.data())
 def test_segment_by_seeking_is_the_slice_of_the_full_decode(sources, kind, data):
     source, whole = sources[kind]

@@ -24,7 +24,7 @@ def url(tmp_path_factory, model):
 
 
 @schema.parametrize()
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, suppress_health_check=list(HealthCheck))
 def test_made_up_requests_are_answered_as_described(case, url):
     # made-up bytes fit the description of an upload, but are no audio
     case.call_and_validate(base_url=url, excluded_checks=[positive_data_acceptance])
