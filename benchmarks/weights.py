@@ -27,6 +27,7 @@ from unbraid.models import DEFAULT
 
 Scores = dict[str, float]
 PEER = "spleeter"
+NOTHING, QUIET = 120.0, 25.0  # dB below a mixture
 SYSTEMS = {"mixture": "mixture", "unbraid": "Unbraid", "peer": PEER, "ideal": "ideal mask"}
 
 
@@ -64,8 +65,9 @@ def score_songs(separator: Separator, peer: Separator | None, root: Path) -> lis
 
 
 def below(mixture: np.ndarray, vocals: np.ndarray) -> float:
-    """How far vocals lie below a mixture, in dB."""
-    return float(10 * np.log10((mixture**2).sum() / ((vocals**2).sum() + 1e-12)))
+    """How far vocals lie below a mixture, in dB; `NOTHING` where there are none."""
+    energy = (vocals**2).sum()
+    return min(float(10 * np.log10((mixture**2).sum() / energy)), NOTHING) if energy else NOTHING
 
 
 def leakage(separator: Separator, folders: list[Path]) -> dict[str, float]:
@@ -152,7 +154,9 @@ def main() -> None:
     for name, levels in leaks.items():
         print(
             f"\n{name}: vocals below {len(levels)} instrumentals: median"
-            f" {np.median([*levels.values()]):.1f} dB, least {min(levels.values()):.1f} dB"
+            f" {np.median([*levels.values()]):.1f} dB, least {min(levels.values()):.1f} dB,"
+            f" under {QUIET:.0f} dB in {sum(level < QUIET for level in levels.values())},"
+            f" nothing in {sum(level == NOTHING for level in levels.values())}"
         )
     if options.output:
         rounded = [

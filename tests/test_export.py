@@ -34,6 +34,7 @@ NETWORKS = {
         "heard": 256,
         "extended": 9,
         "level": -16.0,
+        "presence": 3,
         "targets": ["vocals", "drums"],
     },
 }

