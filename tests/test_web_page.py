@@ -55,6 +55,12 @@ def position(page) -> float:
     return page.evaluate("async () => (await import('/static/mixer.js')).player.position")
 
 
+def test_the_title_is_read_out_but_not_framed(page):
+    focused = page.evaluate("document.activeElement.id")
+    outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+    assert (focused, outline) == ("title", "none")
+
+
 def test_a_soloed_stem_sounds_and_the_others_do_not(page):
     page.get_by_role("button", name="Play").click()
     both = page.evaluate(LEVELS)
