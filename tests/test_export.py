@@ -18,9 +18,10 @@ from typer.testing import CliRunner
 from unbraid import Separator
 from unbraid.cli import app
 from unbraid.errors import ConfigError, ModelError, UnbraidError
-from unbraid.export import export
+from unbraid.export import export, sung_in_noise
 from unbraid.models import DEFAULT, build, checkpoint
 from unbraid.models.onnx import OnnxNetwork
+from unbraid.overlap import segment_samples
 
 RATE = 44100
 SEGMENT = 0.5
@@ -139,6 +140,13 @@ def test_the_command_line_exports(tmp_path, model: Path) -> None:
     assert done.exit_code == 0
     assert f"--model {out}" in done.output
     assert OnnxNetwork(out).config.segment / RATE == pytest.approx(SEGMENT, abs=0.05)
+
+
+def test_the_sound_to_compare_on_is_a_voice_to_the_default_network() -> None:
+    network = checkpoint.load(DEFAULT)
+    sound = sung_in_noise(segment_samples(network.config), RATE)
+    with torch.inference_mode():
+        assert network(sound).std() > 0.5 * sound.std()
 
 
 def test_a_file_that_differs_from_torch_never_appears(tmp_path, monkeypatch, model: Path) -> None:
