@@ -50,6 +50,8 @@ def main() -> None:
     torch.manual_seed(options.seed)
     info = checkpoint.read_info(find(options.model))
     before = checkpoint.load(info.path)
+    if info.architecture != "spleeter" or len(before.networks) != 1:
+        parser.error(f"{options.model}: give a spleeter of one network (ratio: false, one target)")
     gated = build(info.architecture, **{**asdict(before.config), "presence": WIDTH})
     gated.load_state_dict(before.state_dict(), strict=False)
     heard, voice, mixture = listen(gated.eval(), options.config, options.mixtures, options.seed)
