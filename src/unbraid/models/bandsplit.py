@@ -1,4 +1,4 @@
-"""Band-split dual-path RNN, the default network.
+"""Band-split dual-path RNN.
 
 After Luo and Yu, "Music Source Separation with Band-split RNN" (TASLP 2023),
 https://arxiv.org/abs/2209.15174, with level-compressed magnitudes of left, right, mid and side
