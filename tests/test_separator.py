@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from unbraid import Separator
 from unbraid.errors import AudioError, ConfigError, ModelError
 from unbraid.models import build
+from unbraid.overlap import fade_samples
 from unbraid.separator import UnbraidWarning
 
 RATE = 44100
@@ -259,6 +260,16 @@ def test_segments_of_a_network_with_strides_start_on_its_grid(overlap: float) ->
     parts = Separator(network, segment=segment, overlap=overlap)(mixture, RATE)["vocals"]
     whole = Separator(network, segment=4.0)(mixture, RATE)["vocals"]
     np.testing.assert_allclose(parts, whole, atol=1e-3 * np.abs(whole).max())
+
+
+@pytest.mark.parametrize("overlap", [0.1, 0.25, 0.5])
+@pytest.mark.parametrize("grids", [1, 1.02, 2, 2.02, 3, 4, 5.38])
+def test_no_segment_ends_without_a_fade(grids: float, overlap: float) -> None:
+    network = build("spleeter", widths=(2, 4, 4), n_fft=256, hop=64, heard=64)
+    segment = round(grids * network.grid / 64) * 64
+    fade = fade_samples(network, segment, overlap)
+    assert overlap * segment / 2 - 64 < fade <= segment / 2
+    assert fade % 64 == 0
 
 
 def test_unusable_weights_are_noticed() -> None:

@@ -53,7 +53,8 @@ def grid_of(network: Any) -> int:
 def fade_samples(network: Any, segment: int, overlap: float) -> int:
     """Length of the crossfade of neighbouring segments in samples.
 
-    Whole hops, and near what is asked for the length that has segments start on the grid.
+    Whole hops. If it can be, the length nearest to what is asked for that has segments start on the
+    grid, unless that is less than half of it, which would be heard: then the next longer one.
 
     Args:
         network: the network.
@@ -62,9 +63,13 @@ def fade_samples(network: Any, segment: int, overlap: float) -> int:
     """
     hop: int = getattr(network.config, "hop", 1)
     grid = grid_of(network)
-    fade = int(overlap * segment / hop) * hop
-    step = round((segment - fade) / grid) * grid
-    return segment - step if fade and segment <= 2 * step <= 2 * segment else fade
+    asked = int(overlap * segment / hop) * hop
+    if asked == 0:
+        return 0
+    step = round((segment - asked) / grid) * grid
+    if segment - step < asked / 2:
+        step = (segment - asked) // grid * grid
+    return segment - step if 2 * step >= segment else asked
 
 
 def crossfaded(

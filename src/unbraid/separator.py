@@ -54,8 +54,8 @@ class Separator:
         model: a network of `unbraid.models`, exported or not.
         device: `cpu`, `cuda`, `mps`, or `auto` for the best at hand.
         segment: length of a segment in seconds; 8 by default, or what an exported network takes.
-        overlap: part of a segment that it shares with the next, from 0 to 0.5; about that if the
-            network asks for segments at certain distances.
+        overlap: part of a segment that it shares with the next, from 0 to 0.5; about that, or a
+            little more in short segments, if the network asks for certain distances.
         batch_size: segments that the network gets at a time; by default what suits the device.
         wiener: iterations of the filter of `unbraid.wiener` that each segment's stems go through.
         precision: `float32`, `bfloat16`, or `auto` for what the device does faster.
