@@ -103,7 +103,7 @@ def test_all_stems_come_in_one_archive(client, done):
     assert archive.namelist() == names
     single = client.get(f"/api/jobs/{done['id']}/stems/vocals.flac").content
     assert archive.read(names[0]) == single
-    assert "filename*=" in answer.headers["content-disposition"]
+    assert answer.headers["content-disposition"].endswith("%20%28flac%29.zip")
 
 
 def test_events_tell_of_progress_until_the_song_is_done(client, song):
@@ -203,6 +203,9 @@ def test_names_like_paths_stay_names(client, song, folder):
         kept = {path.name for path in (folder / "jobs" / job["id"]).iterdir()}
         assert kept == {"song", "job.json", "stems"}
         client.delete(f"/api/jobs/{job['id']}")
+    for unknown in ("deadbeef", "..%2f..", "%00"):
+        answer = client.get(f"/api/jobs/{unknown}")
+        assert answer.status_code == 404, answer.text
     for path in ("..%2f..%2fsong.wav", "....wav", "song.wav", "vocals.exe", "vocals.wav%00"):
         assert client.get(f"/api/jobs/{'0' * 32}/stems/{path}").status_code in (404, 422)
 

@@ -169,3 +169,11 @@ def test_the_page_asks_no_other_machine_and_breaks_no_rule_of_its_own(page, url)
     own = (url, "blob:", "data:")
     assert [request for request in page.requested if not request.startswith(own)] == []
     assert page.errors == []
+
+
+def test_a_file_that_is_no_song_is_named_and_keeps_no_other_from_coming(page, tmp_path):
+    (tmp_path / "notes.wav").write_text("nothing to hear")
+    page.set_input_files("#file", [tmp_path / "notes.wav", SONG])
+    page.locator("#songs li").wait_for(timeout=20_000)
+    assert "“notes.wav”" in page.locator("#problem").text_content()
+    assert "lithium" in page.locator("#songs").text_content()

@@ -29,8 +29,8 @@ SECONDS_BETWEEN_LINES = 10.0  # where there is no terminal
 
 
 def clock(seconds: float) -> str:
-    """Time as m:ss, or h:mm:ss from one hour up."""
-    minutes, second = divmod(round(seconds), 60)
+    """Whole seconds that have passed, as m:ss, or h:mm:ss from one hour up."""
+    minutes, second = divmod(int(seconds), 60)
     hours, minute = divmod(minutes, 60)
     return f"{hours}:{minute:02}:{second:02}" if hours else f"{minutes}:{second:02}"
 

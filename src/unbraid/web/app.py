@@ -31,13 +31,13 @@ def _service(request: Request) -> Service:
 
 
 TheService = Annotated[Service, Depends(_service)]
-JobId = Annotated[str, PathParam(pattern="^[0-9a-f]{32}$", description="id of a job")]
+JobId = Annotated[str, PathParam(description="id of a job")]
 
 
 def _job(job_id: JobId, service: TheService) -> Job:
     job = service.jobs.get(job_id)
     if job is None:
-        raise HTTPException(404, "no such job: it was deleted, or removed after its time")
+        raise HTTPException(404, "no such song: it was deleted, or removed after its time")
     return job
 
 
@@ -146,7 +146,8 @@ async def stems_zip(job: TheJob, service: TheService, format: Format = "wav") ->
     if not entries:
         raise HTTPException(404, "no stems: the song is not separated yet, or failed")
     stream = StreamingResponse(zipped(entries, job.created), media_type="application/zip")
-    named = FileResponse(entries[0][1], filename=f"{track}.zip")  # it knows how to write names
+    name = f"{track} ({format}).zip"
+    named = FileResponse(entries[0][1], filename=name)  # it knows how to write names
     stream.headers["content-disposition"] = named.headers["content-disposition"]
     return stream
 

@@ -54,26 +54,32 @@ export function show() {
   };
 }
 
+/** Upload songs one after another; what is refused does not keep the others from coming. */
 async function send(files) {
   const stop = new AbortController();
   $("sending-cancel").onclick = () => stop.abort();
-  const sent = await attempt(async () => {
-    const jobs = [];
-    for (const file of files) {
-      if (file.size > limits.max_bytes) throw new Error(`${file.name} is larger than the limit`);
-      $("sending").hidden = false;
-      $("sending-name").textContent = file.name;
-      announce(`Uploading ${file.name}`);
-      const onProgress = (fraction) => {
-        $("sending-bar").value = fraction;
-        $("sending-text").textContent = fraction < 1 ? `${Math.round(fraction * 100)} %` : "is being read";
-      };
-      jobs.push(await api.upload(file, onProgress, stop.signal));
+  const sent = [];
+  const refused = [];
+  complain("");
+  for (const file of files) {
+    $("sending").hidden = false;
+    $("sending-name").textContent = file.name;
+    announce(`Uploading ${file.name}`);
+    const onProgress = (fraction) => {
+      $("sending-bar").value = fraction;
+      $("sending-text").textContent = fraction < 1 ? `${Math.round(fraction * 100)} %` : "is being read";
+    };
+    try {
+      if (file.size > limits.max_bytes) throw new Error("it is larger than the limit");
+      sent.push(await api.upload(file, onProgress, stop.signal));
+    } catch (error) {
+      if (error.name === "AbortError") break;
+      refused.push(`“${file.name}”: ${error.message}`);
     }
-    return jobs;
-  });
+  }
   $("sending").hidden = true;
-  if (sent?.length === 1) location.hash = sent[0].id;
+  complain(refused.join("; "));
+  if (sent.length === 1 && !refused.length) location.hash = sent[0].id;
   else list();
 }
 

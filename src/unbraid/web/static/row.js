@@ -102,7 +102,7 @@ export class Row {
         SpectrogramPlugin.create({
           container, height: 150, fftSamples: 2048, scale: "mel", frequencyMax: 16000,
           colorMap: heat(), autoGain: true, rangeDB: 65,
-          labels: true, labelsColor: colours().cursorColor, labelsHzColor: colours().cursorColor, labelsBackground: "transparent",
+          labels: true, labelsColor: colours().cursorColor, labelsHzColor: colours().cursorColor, labelsBackground: colours().labelColor,
         }),
       );
     } else if (!wish && this.spectrogram) {

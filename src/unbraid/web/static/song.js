@@ -28,7 +28,7 @@ export function show(id, formats) {
     $("facts").textContent = `${clock(job.duration)} · ${job.sample_rate / 1000} kHz · ${{ 1: "mono", 2: "stereo" }[job.channels] ?? `${job.channels} channels`}`;
     if (job.status === "failed") {
       $("waiting").hidden = true;
-      complain(`${track(job.name)}: ${job.error}`);
+      complain(`“${track(job.name)}”: ${job.error}`);
     } else if (job.status === "done") {
       notes(job.warnings);
       $("waiting-text").textContent = "Loading the stems…";

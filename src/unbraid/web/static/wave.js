@@ -6,7 +6,7 @@ export function colours() {
   const style = getComputedStyle(document.documentElement);
   const value = (name) => style.getPropertyValue(name).trim();
   return {
-    waveColor: value("--wave"), progressColor: value("--accent"), cursorColor: value("--ink"), loopColor: value("--loop"),
+    waveColor: value("--wave"), progressColor: value("--accent"), cursorColor: value("--ink"), loopColor: value("--loop"), labelColor: value("--label"),
   };
 }
 
