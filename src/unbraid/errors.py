@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class UnbraidError(ValueError):
     """Anything a user can cause and mend; the command line prints it as one line."""
@@ -21,3 +24,12 @@ class ConfigError(UnbraidError):
 
 class DataError(UnbraidError):
     """A data set that lacks what training or evaluation needs."""
+
+
+@contextmanager
+def setting(name: str) -> Iterator[None]:
+    """What is wrong with data that a setting names begins with the setting's name."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"{name}: {error}") from None

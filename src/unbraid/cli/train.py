@@ -46,9 +46,12 @@ def train(
         return
     if address is not None or workers is not None:
         raise UnbraidError("--address and --workers need --engine ray")
+    from lightning.pytorch.utilities import rank_zero_only
+
     from unbraid.training import fit
 
-    fit.run(config, overrides or [], minutes, resume)
+    result = fit.run(config, overrides or [], minutes, resume)
+    rank_zero_only(print)(result)
 
 
 @app.command()

@@ -14,6 +14,7 @@ from unbraid.data.augment import Rng
 from unbraid.data.config import DataConfig
 from unbraid.data.sampling import Place, song_pool, stem_pools
 from unbraid.data.tracks import audio_files, find_tracks
+from unbraid.errors import setting
 
 VOICE = "vocals"  # the stem that gets a singer's effects; all others are instruments
 Stems = dict[str, np.ndarray]  # `[2, samples]` each
@@ -178,13 +179,15 @@ class Mixtures(IterableDataset[dict[str, torch.Tensor]]):
 def held_out(config: DataConfig) -> frozenset[Path]:
     """Files of the validation songs and instrumentals, resolved."""
     valid = Path(config.valid)
-    if config.valid_split is None:
-        files = set(audio_files(valid))
-    else:
-        tracks = find_tracks(valid, config.valid_split)
-        files = {file for track in tracks for file in track.files}
-    for folder in config.instrumentals:
-        files.update(audio_files(Path(folder)))
+    with setting("data.valid"):
+        if config.valid_split is None:
+            files = set(audio_files(valid))
+        else:
+            tracks = find_tracks(valid, config.valid_split)
+            files = {file for track in tracks for file in track.files}
+    with setting("data.instrumentals"):
+        for folder in config.instrumentals:
+            files.update(audio_files(Path(folder)))
     return frozenset(file.resolve() for file in files)
 
 

@@ -21,7 +21,7 @@ from unbraid.data.tracks import (
     check_lengths,
     find_tracks,
 )
-from unbraid.errors import DataError
+from unbraid.errors import DataError, setting
 
 Song = dict[str, Recording]  # by stem; the recordings have one start
 Item = TypeVar("Item")
@@ -130,10 +130,11 @@ def stem_pools(
     songs = _songs(config, targets, residual, sample_rate, leave_out, place)
     pools = {}
     for stem in (*targets, residual):
-        sources = [
-            (source.share, _singles(source, sample_rate, Path(config.cache), leave_out, place))
-            for source in config.stems.get(stem, {}).values()
-        ]
+        sources = []
+        for name, source in config.stems.get(stem, {}).items():
+            with setting(f"data.stems.{stem}.{name}"):
+                singles = _singles(source, sample_rate, Path(config.cache), leave_out, place)
+            sources.append((source.share, singles))
         sources += [
             (share, [song[stem] for song in found if song[stem].active.size])
             for share, found in songs
@@ -181,8 +182,9 @@ def _songs(
 ) -> list[tuple[float, list[Song]]]:
     """Share and songs of each source; all headers are read before any song is decoded."""
     found: list[tuple[float, Sequence[Track]]] = []
-    for source in config.songs.values():
-        tracks = find_tracks(Path(source.path), source.split)
+    for name, source in config.songs.items():
+        with setting(f"data.songs.{name}"):
+            tracks = find_tracks(Path(source.path), source.split)
         there = [one for one in tracks if leave_out.isdisjoint(one.files)]
         found.append((source.share, place.part(there)))
     for track in [track for _, tracks in found for track in tracks]:

@@ -150,8 +150,9 @@ def _train(
     if config.teacher.model is not None:
         teacher = checkpoint.read_info(find(config.teacher.model))
         card = f"{card}; taught by {weights.described(teacher)}"
+    processes.hush()
     trial = _trainer(config, launch, fast_dev_run=1, logger=False)
-    processes.hush(trial)
+    processes.hush_all_but_the_first(trial)
     clock = Clock(config.run.steps, minutes)
     task = SeparationTask(model, config, clock)
     start = resume.stat().st_mtime_ns % (1 << 31) if resume else 0

@@ -14,6 +14,7 @@ from unbraid.data.config import DataConfig
 from unbraid.data.mixing import Mixtures, held_out
 from unbraid.data.sampling import Place
 from unbraid.data.tracks import check_headers, find_tracks, load_track
+from unbraid.errors import setting
 
 
 class Songs(Dataset[dict[str, Any]]):
@@ -74,7 +75,8 @@ class Music(lightning.LightningDataModule):
         if not config.shard:
             place = replace(place, machine=0, machines=1)
         self._mixtures = Mixtures(config, *self._stems, (), held_out(config), place)
-        self._songs = Songs(Path(config.valid), config.valid_split, *self._stems)
+        with setting("data.valid"):
+            self._songs = Songs(Path(config.valid), config.valid_split, *self._stems)
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Endless batches of mixtures."""

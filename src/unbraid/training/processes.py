@@ -30,11 +30,17 @@ def place(trainer: Any) -> Place:
     return Place(trainer.global_rank, trainer.world_size, trainer.node_rank, trainer.num_nodes)
 
 
-def hush(trainer: Any) -> None:
+def hush(level: int = logging.WARNING) -> None:
+    """Lightning says nothing below this level, and nothing about its own code."""
+    for name in ("lightning.fabric", "lightning.pytorch"):
+        logging.getLogger(name).setLevel(level)
+    warnings.filterwarnings("ignore", module=r"lightning\.pytorch\.utilities\._pytree")
+
+
+def hush_all_but_the_first(trainer: Any) -> None:
     """From here on, all processes but the first are quiet."""
     if not trainer.is_global_zero:
-        for name in ("lightning.fabric", "lightning.pytorch"):
-            logging.getLogger(name).setLevel(logging.ERROR)
+        hush(logging.ERROR)
         warnings.simplefilter("ignore")
 
 
