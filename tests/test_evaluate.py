@@ -232,6 +232,27 @@ def test_comparison_and_intervals():
     assert math.isnan(compare(first[:4], second[:4]).p)
 
 
+def test_lossy_coded_stems_have_no_column_of_filters(tmp_path):
+    for stem, seed in {"vocals": 2, "accompaniment": 3}.items():
+        save_audio(tmp_path / "data/song" / f"{stem}.ogg", noise(seed), RATE)
+    done = run(
+        "evaluate", "--data", tmp_path / "data", "--model", "mixture", "-o", tmp_path / "out"
+    )
+    assert done.exit_code == 0, done.output
+    heads = [line.split() for line in done.output.splitlines() if "system" in line]
+    assert heads == [["system", "over", "tracks", "SDR", "SI-SDR", "uSDR", "SDR,", "95", "%"]] * 2
+    assert "lossy-coded" in done.output
+
+
+def test_one_track_has_one_row():
+    vocals, _ = tables({"one": made_up(a=2.0), "other": made_up(a=1.0)})
+    assert [row[:3] for row in vocals.rows] == [
+        ("one", "one track", "2.00"),
+        ("other", "one track", "1.00"),
+    ]
+    assert (0, 2) in vocals.best and (1, 2) not in vocals.best
+
+
 def test_tables_stress_the_best_and_print_everywhere():
     letters = "abcdef"
     scores = {

@@ -69,6 +69,14 @@ def test_median_over_frames_then_median_and_mean_over_tracks(tmp_path) -> None:
     assert (sdr.median, sdr.mean, sdr.tracks) == (5, pytest.approx(16 / 3), 3)
 
 
+def test_of_lossy_coded_references_only_what_means_something_is_summed_up(tmp_path) -> None:
+    scores = TrackScores("a", {"vocals": frames(1, 2)}, {"vocals": {"uSDR": 3}}, {"lossy": True})
+    write_scores(scores, tmp_path / "a.json")
+    read = read_scores(tmp_path / "a.json")
+    assert read.summary() == {"vocals": {"SDR": 1.5, "uSDR": 3}}
+    assert read.frames["vocals"]["SIR"].tolist() == [1, 2]
+
+
 def test_whole_track_scores_are_aggregated_too() -> None:
     tracks = [TrackScores(str(x), {}, {"vocals": {"SI-SDR": x}}) for x in (1.0, 2.0, 6.0)]
     assert aggregate(tracks)["vocals"]["SI-SDR"].mean == 3

@@ -25,7 +25,7 @@ from unbraid.evaluation.scores import TrackScores, read_scores, score_track, wri
 from unbraid.evaluation.systems import PAIR, Stems, System, stamp_of, sum_of
 
 REFERENCE = "reference"  # folder of the true stems' excerpts
-_VERSION = 1  # of the scoring: raised when the same audio would be scored otherwise
+_VERSION = 2  # of the scoring: raised when the same audio would be scored otherwise
 
 
 @dataclass(frozen=True)
@@ -245,7 +245,7 @@ def _scores(job: _Job, system: System, stems: Stems, estimates: Stems, rate: int
     scores = score_track(job.track.name, references, estimates, rate, job.device)
     lossy = any(source.lossy for source in job.track.stems.values())
     notes = _notes(references, estimates, scores, lossy)
-    about = {"stamp": _stamp(job.track, system), "notes": notes}
+    about = {"stamp": _stamp(job.track, system), "lossy": lossy, "notes": notes}
     return TrackScores(scores.name, scores.frames, scores.whole, about)
 
 
@@ -253,7 +253,7 @@ def _notes(references: Stems, estimates: Stems, scores: TrackScores, lossy: bool
     """Why scores are NaN, or what to think of them."""
     notes = []
     if lossy:
-        notes.append("the stems are lossy-coded: only SDR, SI-SDR and uSDR mean something")
+        notes.append("the stems are lossy-coded: SIR, ISR and SAR mean nothing, and are not shown")
     for target, estimate in estimates.items():
         if not references[target].any():
             notes.append(f"{target}: the reference is silent, so no score exists")

@@ -31,7 +31,8 @@ class TrackScores:
         name: of the track.
         frames: target -> metric ("SDR", "ISR", "SIR", "SAR") -> dB of every second, `[frames]`.
         whole: target -> metric ("SI-SDR", joint over channels, and "uSDR") -> dB of the track.
-        about: how the scores came about, as JSON; museval's readers ignore it, as `whole`.
+        about: how the scores came about, as JSON; museval's readers ignore it, as `whole`. With
+            "lossy", the references were lossy-coded.
     """
 
     name: str
@@ -40,9 +41,15 @@ class TrackScores:
     about: Mapping[str, Any] = field(default_factory=dict)
 
     def summary(self) -> dict[str, dict[str, float]]:
-        """Target -> metric -> dB of the track: the median over its frames that are not NaN."""
+        """Target -> metric -> dB of the track: the median over its frames that are not NaN.
+
+        Of lossy-coded references without ISR, SIR and SAR, which mean nothing there.
+        """
+        left_out = ("ISR", "SIR", "SAR") if self.about.get("lossy") else ()
         targets = {
-            target: {metric: _median(values) for metric, values in metrics.items()}
+            target: {
+                name: _median(frames) for name, frames in metrics.items() if name not in left_out
+            }
             for target, metrics in self.frames.items()
         }
         for target, metrics in self.whole.items():

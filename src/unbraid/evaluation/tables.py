@@ -63,19 +63,20 @@ def tables(scores: Scores) -> list[Table]:
 
 def _scores(target: str, common: Common) -> Table:
     rows, figures = [], []
+    count = len(common.tracks)
+    kinds = {"median": False, "mean": True} if count > 1 else {"one track": False}
     shown = [
         metric
         for metric in METRICS
         if any(np.isfinite(found.get(metric, np.nan)).any() for found in common.values.values())
     ]
     for system, metrics in common.values.items():
-        for mean in (False, True):
+        for kind, mean in kinds.items():
             values = [_over_tracks(metrics.get(metric), mean) for metric in shown]
             range_ = _range(*interval(metrics["SDR"], mean))
-            rows.append((system, "mean" if mean else "median", *map(_number, values), range_))
+            rows.append((system, kind, *map(_number, values), range_))
             figures.append(values)
     scenario = "vocals and accompaniment" if target in _ORDER else "all stems"
-    count = len(common.tracks)
     note = f"Scenario: {scenario}. dB over {count} {'track' if count == 1 else 'tracks'}"
     if common.left_out:
         note += f"; {common.left_out} that only some systems have are left out"
@@ -84,7 +85,7 @@ def _scores(target: str, common: Common) -> Table:
         columns=("system", "over tracks", *shown, "SDR, 95 %"),
         rows=tuple(rows),
         note=note + ".",
-        best=_best(np.array(figures)) if len(common.values) > 1 else frozenset(),
+        best=_best(np.array(figures), len(kinds)) if len(common.values) > 1 else frozenset(),
     )
 
 
@@ -94,14 +95,14 @@ def _over_tracks(values: np.ndarray | None, mean: bool) -> float:
     return float(np.nanmean(values) if mean else np.nanmedian(values))
 
 
-def _best(figures: np.ndarray) -> frozenset[tuple[int, int]]:
-    """Cells with the highest median, and those with the highest mean, of each metric."""
+def _best(figures: np.ndarray, kinds: int) -> frozenset[tuple[int, int]]:
+    """Cells with the highest value of each metric, of every kind: medians, means."""
     cells = set()
-    for first in (0, 1):  # the medians, the means
-        for column, values in enumerate(figures[first::2].round(2).T):
+    for first in range(kinds):
+        for column, values in enumerate(figures[first::kinds].round(2).T):
             if not np.isnan(values).all():
                 rows = np.flatnonzero(values == np.nanmax(values))
-                cells |= {(first + 2 * int(row), column + 2) for row in rows}
+                cells |= {(first + kinds * int(row), column + 2) for row in rows}
     return frozenset(cells)
 
 
