@@ -26,11 +26,13 @@ def main() -> None:
     parser.add_argument("out", type=Path, help=".safetensors to write")
     options = parser.parse_args()
     network = checkpoint.load(options.after)
+    info = checkpoint.read_info(find(options.after))
+    if checkpoint.read_info(find(options.before)).sha256 not in info.data:
+        parser.error(f"{options.after} did not begin with {options.before}, says its data card")
     before, after = checkpoint.load(options.before).state_dict(), network.state_dict()
     network.load_state_dict(
         {name: (before[name] + after[name]) / 2 for name in after}  # counters too: they don't count
     )
-    info = checkpoint.read_info(find(options.after))
     checkpoint.save(
         network,
         options.out,

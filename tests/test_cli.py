@@ -242,8 +242,10 @@ def test_info_says_what_a_file_holds(tmp_path):
 def test_models_lists_what_is_shipped():
     done = unbraid("models")
     assert (done.returncode, done.stderr) == (0, "")
-    for fact in ["bandsplit", "vocals, accompaniment", "licence", "trained on"]:
+    for fact in ["bandsplit\n", "vocals, accompaniment", "licence", "trained on"]:
         assert fact in done.stdout
+    assert done.stdout.count("the default\n") == 1
+    assert max(map(len, done.stdout.splitlines())) <= 100
 
 
 def test_training_without_its_packages_says_what_to_install(tmp_path):

@@ -1,7 +1,6 @@
 """Spleeter against its port to PyTorch, whose wheel holds the published weights."""
 
 import importlib.util
-import runpy
 from pathlib import Path
 from types import ModuleType
 
@@ -201,17 +200,3 @@ def test_the_gate_hears_all_rows_of_a_cell_and_its_neighbours() -> None:
     presence.scores(deepest)[0, 0, 4].backward()
     assert (deepest.grad[0].abs().sum(0).sum(1) > 0).tolist() == [3 <= n <= 5 for n in range(9)]
     assert (deepest.grad[0].abs().sum(0)[4] > 0).all()
-
-
-def test_the_recipe_teaches_where_a_voice_is() -> None:
-    recipe = runpy.run_path(str(Path(__file__).parents[1] / "recipes" / "presence.py"))
-    torch.manual_seed(0)
-    heard = 3 + 5 * torch.randn(1600, 6, 8, 2)
-    voice = torch.where(torch.rand(1600, 8) < 0.5, -20.0, -100.0)
-    heard[:, 1] += torch.where(voice > -50, 10.0, -10.0).unsqueeze(-1)
-    presence = Presence(channels=6, rows=2, width=16)
-    recipe["learn"](presence, heard, voice, torch.full_like(voice, -15.0))
-    with torch.no_grad():
-        scores = presence.scores(heard)[:, 0]
-    assert (scores[voice > -50] >= 1).float().mean() > 0.98
-    assert (scores[voice < -50] <= 0).float().mean() > 0.9

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -44,11 +45,17 @@ def add(
 
 
 def _print(model: ModelInfo) -> None:
-    print(model.name)
-    print(f"  stems         {', '.join((*model.targets, model.residual))}")
-    print(f"  architecture  {model.architecture}, {model.parameters / 1e6:.2f} M parameters")
-    print(f"  sample rate   {model.sample_rate} Hz")
-    print(f"  licence       {model.licence}")
-    print(f"  trained on    {model.data}")
-    print(f"  sha-256       {model.sha256}")
-    print(f"  file          {model.path}")
+    from unbraid.models import DEFAULT
+
+    print(f"{model.name}, the default" if model.name == DEFAULT else model.name)
+    facts = {
+        "stems": ", ".join((*model.targets, model.residual)),
+        "architecture": f"{model.architecture}, {model.parameters / 1e6:.2f} M parameters",
+        "sample rate": f"{model.sample_rate} Hz",
+        "licence": model.licence,
+        "trained on": f"\n{' ' * 16}".join(wrap(model.data, 84, break_on_hyphens=False)),
+        "sha-256": model.sha256,
+        "file": model.path,
+    }
+    for name, fact in facts.items():
+        print(f"  {name:<14}{fact}")

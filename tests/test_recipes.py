@@ -1,0 +1,115 @@
+"""The recipes that make a network of another, as the command line runs them."""
+
+import runpy
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from training_tree import training_tree
+from unbraid.models import build, checkpoint
+from unbraid.models.presence import Presence
+
+RECIPES = Path(__file__).parents[1] / "recipes"
+TINY = {"widths": (2, 4), "n_fft": 4096, "hop": 1024, "heard": 64}
+
+Run = Callable[..., None]
+
+
+@pytest.fixture
+def run(monkeypatch) -> Run:
+    def run(recipe: str, *arguments: object) -> None:
+        monkeypatch.setattr(sys, "argv", [recipe, *map(str, arguments)])
+        runpy.run_path(str(RECIPES / recipe), run_name="__main__")
+
+    return run
+
+
+def saved(path: Path, seed: int, data: str = "noise", **settings: object) -> Path:
+    torch.manual_seed(seed)
+    network = build("spleeter", **TINY, **settings)
+    checkpoint.save(network, path, architecture="spleeter", licence="CC0 1.0", data=data)
+    return path
+
+
+def test_average_is_the_mean_of_a_network_and_what_it_began_with(run, tmp_path) -> None:
+    before = saved(tmp_path / "before.safetensors", 0, ratio=False)
+    info = checkpoint.read_info(before)
+    card = f"tones; begun with before (CC0 1.0; SHA-256 {info.sha256}), of: noise"
+    after = saved(tmp_path / "after.safetensors", 1, card, ratio=False)
+    run("average.py", before, after, tmp_path / "mean.safetensors")
+
+    one, other, mean = (
+        checkpoint.load(path).state_dict()
+        for path in (before, after, tmp_path / "mean.safetensors")
+    )
+    for name in mean:
+        expected = ((one[name] + other[name]) / 2).to(mean[name].dtype)
+        torch.testing.assert_close(mean[name], expected, rtol=1e-3, atol=1e-3)
+    assert checkpoint.read_info(tmp_path / "mean.safetensors").data.startswith(card)
+
+
+def test_average_refuses_a_network_that_the_other_did_not_begin_with(run, tmp_path, capsys) -> None:
+    one, other = (saved(tmp_path / f"{seed}.safetensors", seed) for seed in (0, 1))
+    with pytest.raises(SystemExit):
+        run("average.py", one, other, tmp_path / "mean.safetensors")
+    assert "did not begin with" in capsys.readouterr().err
+    assert not (tmp_path / "mean.safetensors").exists()
+
+
+def test_the_vocals_of_spleeter_are_its_first_network(run, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("UNBRAID_MODELS", str(tmp_path))
+    both = checkpoint.load(saved(tmp_path / "spleeter.safetensors", 0))
+    run("spleeter_vocals.py", tmp_path / "vocals.safetensors")
+
+    vocals = checkpoint.load(tmp_path / "vocals.safetensors")
+    assert len(vocals.networks) == 1
+    magnitudes = torch.rand(1, 2, 8, 64)
+    with torch.no_grad():
+        expected = both.networks[0].eval()(magnitudes)
+        torch.testing.assert_close(
+            vocals.networks[0].eval()(magnitudes), expected, rtol=1e-2, atol=1e-2
+        )
+
+
+def test_a_gate_is_added_and_nothing_else_changed(run, tmp_path) -> None:
+    tree = training_tree(tmp_path)
+    before = saved(tmp_path / "before.safetensors", 0, ratio=False)
+    out = tmp_path / "gated.safetensors"
+    run("presence.py", before, tree / "tiny.yaml", out, "--mixtures", 12)
+
+    gated, ungated = checkpoint.load(out), checkpoint.load(before).state_dict()
+    assert gated.config.presence and not any("presence" in name for name in ungated)
+    weights = gated.state_dict()
+    for name, weight in ungated.items():
+        torch.testing.assert_close(weights[name], weight, rtol=1e-3, atol=1e-3)
+    assert "gate of 12 mixtures" in checkpoint.read_info(out).data
+
+
+def test_a_gate_hears_where_the_voice_of_its_mixtures_is(tmp_path) -> None:
+    """Cells of what the deepest layer says and of the voice are of the same times."""
+    listen = runpy.run_path(str(RECIPES / "presence.py"))["listen"]
+    tree = training_tree(tmp_path)
+    network = build("spleeter", **TINY, ratio=False, presence=4).eval()
+    heard, voice, mixture = listen(network, tree / "tiny.yaml", 12, 0)
+    assert heard.shape == (12, 4, 8, 16)
+    assert voice.shape == mixture.shape == (12, 8)
+    quiet = voice.max(1).values < -100
+    assert quiet.any() and not quiet.all()
+    assert (mixture >= voice - 3)[~quiet].float().mean() > 0.9
+
+
+def test_a_gate_learns_where_a_voice_is() -> None:
+    learn = runpy.run_path(str(RECIPES / "presence.py"))["learn"]
+    torch.manual_seed(0)
+    heard = 3 + 5 * torch.randn(1600, 6, 8, 2)
+    voice = torch.where(torch.rand(1600, 8) < 0.5, -20.0, -100.0)
+    heard[:, 1] += torch.where(voice > -50, 10.0, -10.0).unsqueeze(-1)
+    presence = Presence(channels=6, rows=2, width=16)
+    learn(presence, heard, voice, torch.full_like(voice, -15.0))
+    with torch.no_grad():
+        scores = presence.scores(heard)[:, 0]
+    assert (scores[voice > -50] >= 1).float().mean() > 0.98
+    assert (scores[voice < -50] <= 0).float().mean() > 0.9
