@@ -41,7 +41,14 @@ def main() -> None:
                 si_sdr(reference, stems[stem]),
             )
             table.add_row(stem, system, *(f"{score:.2f}" for score in scores))
-    Console().print(table)
+    console = Console(soft_wrap=True)
+    console.print(table)
+    console.print(
+        "Higher is better: the mixture itself is the floor, the ideal mask the ceiling of such a\n"
+        "method. The song is hard, as its voice is spoken and processed.\n"
+        f"In {OUT / song.stem}: stems to listen to, plot.png to look at.\n"
+        f"A song of your own: {Path(sys.executable).with_name('unbraid')} separate SONG"
+    )
 
 
 if __name__ == "__main__":

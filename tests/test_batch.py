@@ -251,6 +251,8 @@ def test_a_bad_name_template_is_refused(tmp_path, name):
 def test_flac_in_float_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="flac"):
         check_options(Options(tmp_path, STEMS, format="flac", bit_depth="32f"))
+    with pytest.raises(ConfigError, match="ogg is lossy and has no bit depth"):
+        check_options(Options(tmp_path, STEMS, format="ogg", bit_depth="24"))
 
 
 def test_an_output_folder_that_is_a_file_is_refused(tmp_path):

@@ -7,14 +7,19 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from unbraid.audio import load_audio, save_audio
+    from unbraid.errors import AudioError, ConfigError, ModelError, UnbraidError
     from unbraid.models import list_models
     from unbraid.separator import Separation, Separator
 
     __version__: str
 
 __all__ = [
+    "AudioError",
+    "ConfigError",
+    "ModelError",
     "Separation",
     "Separator",
+    "UnbraidError",
     "__version__",
     "list_models",
     "load_audio",
@@ -22,8 +27,12 @@ __all__ = [
 ]
 
 _HOMES = {
+    "AudioError": "unbraid.errors",
+    "ConfigError": "unbraid.errors",
+    "ModelError": "unbraid.errors",
     "Separation": "unbraid.separator",
     "Separator": "unbraid.separator",
+    "UnbraidError": "unbraid.errors",
     "list_models": "unbraid.models",
     "load_audio": "unbraid.audio",
     "save_audio": "unbraid.audio",

@@ -10,6 +10,7 @@ from pathlib import Path, PurePath
 from typing import Literal
 
 from unbraid.audio import probe
+from unbraid.audio.info import LOSSY_FORMATS
 from unbraid.errors import AudioError, ConfigError, UnbraidError
 
 # fmt: off
@@ -167,6 +168,8 @@ def check_options(options: Options) -> None:
         raise ConfigError(f"name {options.name!r} must contain {{stem}}: several stems are written")
     if options.format == "flac" and options.bit_depth == "32f":
         raise ConfigError("flac holds no 32-bit float: choose 24 bits, or wav")
+    if options.format in LOSSY_FORMATS and options.bit_depth != "auto":
+        raise ConfigError(f"{options.format} is lossy and has no bit depth: choose wav or flac")
     _path_of(options, Song(Path("track")), "stem", options.format)
     if isinstance(options.out_dir, Path):
         _check_folder(options.out_dir)

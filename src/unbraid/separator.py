@@ -15,7 +15,7 @@ from torch import nn
 
 from unbraid.arrays import Array, as_stereo, checked, like
 from unbraid.audio import AudioReader, AudioWriter, Resampler, quantize
-from unbraid.audio.info import Block
+from unbraid.audio.info import LOSSY_FORMATS, Block
 from unbraid.errors import ConfigError
 from unbraid.models import DEFAULT, checkpoint, find
 from unbraid.models.onnx import OnnxNetwork
@@ -25,7 +25,6 @@ from unbraid.runner import Runner
 Progress = Callable[[float], object]
 
 BLOCK = 1 << 17  # samples to take from an array or a file at a time
-LOSSY = ("mp3", "ogg", "opus")
 
 
 class UnbraidWarning(UserWarning):
@@ -116,7 +115,7 @@ class Separator:
         """Separate a song.
 
         Mono is separated as two equal channels and comes back as mono. Of more than two channels
-        the first two are separated, and the rest goes to the residual.
+        the first two are separated, and the rest goes to the last stem, the accompaniment.
 
         Args:
             audio: mixture `[channels, samples]` or `[samples]`, floating, 1.0 is full scale;
@@ -235,7 +234,7 @@ class Separator:
                 target = name.format(track=Path(path).stem, stem=stem, ext=format)
                 writer = AudioWriter(Path(out_dir) / target, info.sample_rate, info.channels, depth)
                 writers[stem] = stack.enter_context(writer)
-            grid = "32f" if format in LOSSY else depth
+            grid = "32f" if format in LOSSY_FORMATS else depth
             done = 0
             for block in self.blocks(_read(reader), info.sample_rate, info.channels, grid):
                 for stem, writer in writers.items():
@@ -307,7 +306,7 @@ def _warn_of_level(stem: str, writer: AudioWriter) -> None:
     level = 20 * np.log10(max(writer.peak, 1e-9))
     if writer.became_float:
         message = f"{stem} peaks at {level:+.1f} dBFS: written as 32-bit float WAV, nothing clipped"
-    elif writer.peak > 1 and writer.path.suffix[1:] in LOSSY:
+    elif writer.peak > 1 and writer.path.suffix[1:] in LOSSY_FORMATS:
         message = f"{stem} peaks at {level:+.1f} dBFS: players may clip it; turn it down or use wav"
     else:
         return

@@ -56,7 +56,9 @@ class LibsndfileDecoder:
 
     @classmethod
     def open(cls, path: Path) -> LibsndfileDecoder | None:
-        """Open a file, or return None where libsndfile cannot."""
+        """Open a file, or return None where libsndfile cannot, or would not be exact."""
+        if path.suffix.lower() == ".mp3":  # mpg123 tells the terminal what it thinks of the file
+            return None
         try:
             return cls(path, soundfile.SoundFile(native(path)))
         except (soundfile.SoundFileError, TypeError):  # TypeError: a name that ends in .raw

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Block = NDArray[np.float32]  # [channels, samples]
+LOSSY_FORMATS = ("mp3", "ogg", "opus")  # of those to write
 
 
 @dataclass(frozen=True)

@@ -121,12 +121,12 @@ def probe(path: str | os.PathLike[str], stream: int = 0) -> AudioInfo:
 def _check_file(path: Path) -> None:
     """Raise for what no decoder need look at."""
     try:
-        if path.is_dir():
-            raise AudioError(f"{path}: a folder, not an audio file; name the file in it")
         with path.open("rb") as file:
             empty = not file.read(1)
     except FileNotFoundError:
         raise AudioError(f"{path}: no such file; check the path") from None
+    except IsADirectoryError:
+        raise AudioError(f"{path}: a folder, not an audio file; name the files in it") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         reason = getattr(error, "strerror", None) or str(error)
         raise AudioError(

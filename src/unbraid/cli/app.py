@@ -19,12 +19,15 @@ app = typer.Typer(
 
 
 class Device(str, Enum):
-    """Where to compute; "auto" takes a GPU where there is one."""
+    """Where to compute."""
 
     auto = "auto"
     cpu = "cpu"
     cuda = "cuda"
     mps = "mps"
+
+
+OnDevice = Annotated[Device, typer.Option(help="Where to compute; auto: a GPU where there is one.")]
 
 
 class Engine(str, Enum):

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from unbraid.cli.app import Device, app, require
+from unbraid.cli.app import Device, OnDevice, app, require
 from unbraid.models import DEFAULT
 
 
@@ -41,7 +41,7 @@ def evaluate(
     jobs: Annotated[
         int, typer.Option("-j", "--jobs", min=1, metavar="N", help="Tracks scored at once.")
     ] = 1,
-    device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
+    device: OnDevice = Device.auto,
 ) -> None:
     """Score models on songs whose stems are known, as museval does.
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from unbraid.cli.app import Device, Engine, app, require
+from unbraid.cli.app import Device, Engine, OnDevice, app, require
 from unbraid.errors import ConfigError, UnbraidError
 from unbraid.models import DEFAULT
 
@@ -77,7 +77,7 @@ def separate(
     name: Annotated[
         str, typer.Option(metavar="TEMPLATE", help="Where in the folder a stem goes.")
     ] = "{track}/{stem}.{ext}",
-    device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
+    device: OnDevice = Device.auto,
     precision: Annotated[
         Precision, typer.Option(help="What the network computes in; auto: what is faster.")
     ] = Precision.auto,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from unbraid.cli.app import Device, app, require
+from unbraid.cli.app import Device, OnDevice, app, require
 from unbraid.errors import UnbraidError
 from unbraid.models import DEFAULT
 
@@ -47,7 +47,7 @@ def serve(
     model: Annotated[
         str, typer.Option(metavar="NAME|PATH", help="A name from `unbraid models`, or a file.")
     ] = DEFAULT,
-    device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
+    device: OnDevice = Device.auto,
     jobs: Annotated[
         int, typer.Option("-j", "--jobs", min=1, metavar="N", help="Songs separated at once.")
     ] = 1,
