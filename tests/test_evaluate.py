@@ -141,6 +141,25 @@ def test_silence_is_nan_with_its_reason(tmp_path):
     assert "over 1 track." in done.output
 
 
+def test_seconds_that_a_gate_leaves_out_are_told_from_those_of_a_silent_song(tmp_path):
+    second = np.arange(round(3.5 * RATE)) // RATE
+    true = {"vocals": noise(2, 3.5) * (second != 0), "accompaniment": noise(3, 3.5)}
+    write(tmp_path / "data/song", **true)
+    gated = {**true, "vocals": true["vocals"] * (second != 1)}
+    write(tmp_path / "gated/song", **gated)
+    write(tmp_path / "whole/song", **true)
+    folders = [word for name in ("gated", "whole") for word in ("--estimates", tmp_path / name)]
+    done = run("evaluate", "--data", tmp_path / "data", *folders, "-o", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    notes = {
+        name: read_scores(tmp_path / f"out/{name}/test/song.json").about["notes"]
+        for name in ("gated", "whole")
+    }
+    assert notes["whole"] == ["1 of 3 seconds left out: a true stem is silent there"]
+    assert len(notes["gated"]) == 2
+    assert notes["gated"][1].startswith("1 of 3 seconds left out: an estimate is silent")
+
+
 @pytest.mark.parametrize(
     ("made", "message"),
     [

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from unbraid.data.tracks import Track, check_headers, find_tracks, load_track
 from unbraid.errors import DataError, UnbraidError
@@ -244,12 +245,14 @@ def _scores(job: _Job, system: System, stems: Stems, estimates: Stems, rate: int
         references[target] = audio[:, : stems["vocals"].shape[1]]
     scores = score_track(job.track.name, references, estimates, rate, job.device)
     lossy = any(source.lossy for source in job.track.stems.values())
-    notes = _notes(references, estimates, scores, lossy)
+    notes = _notes(references, estimates, scores, lossy, rate)
     about = {"stamp": _stamp(job.track, system), "lossy": lossy, "notes": notes}
     return TrackScores(scores.name, scores.frames, scores.whole, about)
 
 
-def _notes(references: Stems, estimates: Stems, scores: TrackScores, lossy: bool) -> list[str]:
+def _notes(
+    references: Stems, estimates: Stems, scores: TrackScores, lossy: bool, rate: int
+) -> list[str]:
     """Why scores are NaN, or what to think of them."""
     notes = []
     if lossy:
@@ -259,10 +262,22 @@ def _notes(references: Stems, estimates: Stems, scores: TrackScores, lossy: bool
             notes.append(f"{target}: the reference is silent, so no score exists")
         elif not estimate.any():
             notes.append(f"{target}: the estimate is silent, so only uSDR exists")
-    frames = np.isnan(scores.frames["vocals"]["SDR"])
-    if frames.any() and not frames.all():
-        notes.append(f"{frames.sum()} of {frames.size} seconds left out: a stem is silent there")
+    left_out = np.isnan(scores.frames["vocals"]["SDR"])
+    if left_out.any() and not left_out.all():
+        missed = left_out & ~_silent(references, rate, left_out.size)
+        for seconds, why in (
+            (left_out & ~missed, "a true stem is silent there"),
+            (missed, "an estimate is silent, where no true stem is: that flatters the system"),
+        ):
+            if seconds.any():
+                notes.append(f"{seconds.sum()} of {seconds.size} seconds left out: {why}")
     return notes
+
+
+def _silent(stems: Stems, rate: int, count: int) -> NDArray[np.bool_]:
+    """In which of the first seconds one of the stems is silent, `[count]`."""
+    seconds = [stem[:, : count * rate].reshape(len(stem), count, rate) for stem in stems.values()]
+    return np.logical_or.reduce([~second.any(axis=(0, 2)) for second in seconds])
 
 
 def _scoring_device(device: str) -> str:
