@@ -146,6 +146,8 @@ def test_any_length(network, samples: int) -> None:
     mixture = np.random.default_rng(0).standard_normal((2, samples)).astype(np.float32)
     stems = Separator(network)(mixture, 44100)
     np.testing.assert_allclose(stems["vocals"] + stems["accompaniment"], mixture, atol=1e-6)
+    with torch.no_grad():
+        assert network(torch.from_numpy(mixture[None])).shape == (1, 1, 2, samples)
 
 
 @pytest.mark.parametrize("heard", [0, 63, 4096])
@@ -160,24 +162,29 @@ def test_more_bins_than_are_heard_can_not_be_extended(extended: int) -> None:
         build("spleeter", **TINY, extended=extended)
 
 
+def test_a_gate_is_not_for_shares_of_energy() -> None:
+    with pytest.raises(ConfigError, match="presence needs ratio=false"):
+        build("spleeter", **TINY, ratio=True, presence=3)
+
+
 def gated(network: torch.nn.Module, score: float) -> torch.nn.Module:
     """The network with a gate that finds any cell as open as the score says."""
-    made = build("spleeter", **TINY, presence=3).eval()
+    made = build("spleeter", **TINY, ratio=False, presence=3).eval()
     made.load_state_dict(network.state_dict(), strict=False)
-    for unet in made.networks:
-        unet.presence.score.weight.data.zero_()
-        unet.presence.score.bias.data.fill_(score)
+    presence = made.networks[0].presence
+    presence.score.weight.data.zero_()
+    presence.score.bias.data.fill_(score)
     return made
 
 
 def test_an_open_gate_changes_nothing_and_a_shut_one_leaves_nothing(network) -> None:
     mixture = np.random.default_rng(0).standard_normal((2, 9000)).astype(np.float32)
-    without = Separator(network)(mixture, 44100)
-    opened = Separator(gated(network, 1.5))(mixture, 44100)
+    ungated = build("spleeter", **TINY, ratio=False).eval()
+    ungated.networks.load_state_dict(network.networks[:1].state_dict())
+    without = Separator(ungated)(mixture, 44100)
+    opened = Separator(gated(ungated, 1.5))(mixture, 44100)
     np.testing.assert_array_equal(opened["vocals"], without["vocals"])
-    alone = build("spleeter", **TINY, ratio=False, presence=3).eval()
-    alone.networks.load_state_dict(gated(network, -0.5).networks[:1].state_dict())
-    shut = Separator(alone)(mixture, 44100)
+    shut = Separator(gated(ungated, -0.5))(mixture, 44100)
     assert not shut["vocals"].any()
     np.testing.assert_array_equal(shut["accompaniment"], mixture)
 

@@ -48,7 +48,7 @@ class SpleeterConfig:
         level: dBFS that the RMS of two seconds to each side of a frame is brought to before it is
             heard, so that masks don't depend on the volume; None: frames are heard as they are.
         presence: features that each network tells from where its stem is absent, see `Presence`;
-            0: it does not.
+            0: it does not. Not with `ratio`.
     """
 
     targets: tuple[str, ...] = ("vocals",)
@@ -86,6 +86,10 @@ class Spleeter(nn.Module):
         if not 0 <= config.extended <= config.heard:
             raise ConfigError(
                 f"spleeter: extended={config.extended} must be from 0 to heard, {config.heard}"
+            )
+        if config.presence and config.ratio:
+            raise ConfigError(
+                "spleeter: presence needs ratio=false: shares of energy are never zero"
             )
         self.grid = self.multiple * config.hop  # samples; layers share their places modulo this
         stems = len(config.targets) + config.ratio
