@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import string
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Literal
 
 from unbraid.audio import probe
-from unbraid.audio.info import LOSSY_FORMATS
 from unbraid.errors import AudioError, ConfigError, UnbraidError
+from unbraid.naming import check_output
 
 # fmt: off
 SUFFIXES = frozenset((
@@ -155,21 +154,7 @@ def check_options(options: Options) -> None:
         ConfigError: a bad name template, or a format that cannot hold the bit depth.
         AudioError: the output folder cannot be written to.
     """
-    try:
-        parts = list(string.Formatter().parse(options.name))
-    except ValueError as error:
-        raise ConfigError(f"name {options.name!r}: {error}") from None
-    fields = {name for _, name, _, _ in parts if name is not None}
-    if fields - {"track", "stem", "ext"} or any(form or bang for _, _, form, bang in parts):
-        raise ConfigError(f"name {options.name!r}: its fields are {{track}}, {{stem}} and {{ext}}")
-    if not options.name.endswith(".{ext}"):
-        raise ConfigError(f"name {options.name!r} must end with '.{{ext}}'")
-    if len(options.stems) > 1 and "stem" not in fields:
-        raise ConfigError(f"name {options.name!r} must contain {{stem}}: several stems are written")
-    if options.format == "flac" and options.bit_depth == "32f":
-        raise ConfigError("flac holds no 32-bit float: choose 24 bits, or wav")
-    if options.format in LOSSY_FORMATS and options.bit_depth != "auto":
-        raise ConfigError(f"{options.format} is lossy and has no bit depth: choose wav or flac")
+    check_output(options.name, options.stems, options.format, options.bit_depth)
     _path_of(options, Song(Path("track")), "stem", options.format)
     if isinstance(options.out_dir, Path):
         _check_folder(options.out_dir)

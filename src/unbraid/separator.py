@@ -19,6 +19,7 @@ from unbraid.audio.info import LOSSY_FORMATS, Block
 from unbraid.errors import ConfigError
 from unbraid.models import DEFAULT, checkpoint, find
 from unbraid.models.onnx import OnnxNetwork
+from unbraid.naming import check_output
 from unbraid.overlap import crossfaded, fade_samples, segment_samples
 from unbraid.runner import Runner
 
@@ -53,8 +54,8 @@ class Separator:
         model: a network of `unbraid.models`, exported or not.
         device: `cpu`, `cuda`, `mps`, or `auto` for the best at hand.
         segment: length of a segment in seconds; 8 by default, or what an exported network takes.
-        overlap: part of a segment that it shares with the next, from 0 to 0.5; about that, or a
-            little more in short segments, if the network asks for certain distances.
+        overlap: part of a segment that it shares with the next, from 0 to 0.5. A network with
+            a grid rounds it, to between half and twice as much; of 8 s it keeps a quarter.
         batch_size: segments that the network gets at a time; by default what suits the device.
         wiener: iterations of the filter of `unbraid.wiener` that each segment's stems go through.
         precision: `float32`, `bfloat16`, or `auto` for what the device does faster.
@@ -217,12 +218,14 @@ class Separator:
 
         Raises:
             AudioError: if the input can't be read or the output can't be written.
-            ConfigError: for an unknown stem.
+            ConfigError: for an unknown stem, a bad template, or a bit depth that the format cannot
+                hold.
         """
         wanted = tuple(stems or self.stems)
         for stem in wanted:
             if stem not in self.stems:
                 raise ConfigError(f"no stem {stem!r}; the model makes: {', '.join(self.stems)}")
+        check_output(name, wanted, format, bit_depth)
         with ExitStack() as stack:
             reader = stack.enter_context(AudioReader(path))
             info = reader.info

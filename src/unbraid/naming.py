@@ -1,0 +1,39 @@
+"""What stems are called and written as: checked before anything is computed."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Collection
+
+from unbraid.audio.info import LOSSY_FORMATS
+from unbraid.errors import ConfigError
+
+
+def check_output(name: str, stems: Collection[str], format: str, bit_depth: str) -> None:
+    """Check that stems can be called and written so.
+
+    Args:
+        name: template of their paths, with the fields {track}, {stem} and {ext}.
+        stems: those to write.
+        format: "wav", "flac", "mp3", "ogg" or "opus".
+        bit_depth: "auto" (as the song), "16", "24" or "32f".
+
+    Raises:
+        ConfigError: a template that is malformed or has one path for several stems, or a format
+            that cannot hold the bit depth.
+    """
+    try:
+        parts = list(string.Formatter().parse(name))
+    except ValueError as error:
+        raise ConfigError(f"name {name!r}: {error}") from None
+    fields = {field for _, field, _, _ in parts if field is not None}
+    if fields - {"track", "stem", "ext"} or any(form or bang for _, _, form, bang in parts):
+        raise ConfigError(f"name {name!r}: its fields are {{track}}, {{stem}} and {{ext}}")
+    if not name.endswith(".{ext}"):
+        raise ConfigError(f"name {name!r} must end with '.{{ext}}'")
+    if len(stems) > 1 and "stem" not in fields:
+        raise ConfigError(f"name {name!r} must contain {{stem}}: several stems are written")
+    if format == "flac" and bit_depth == "32f":
+        raise ConfigError("flac holds no 32-bit float: choose 24 bits, or wav")
+    if format in LOSSY_FORMATS and bit_depth != "auto":
+        raise ConfigError(f"{format} is lossy and has no bit depth: choose wav or flac")
