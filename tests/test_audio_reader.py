@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -290,7 +291,17 @@ def test_what_is_not_audio(tmp_path, capfd):
     for name in ("text.wav", "noise.wav", "noise.mp3", "noise.m4a"):
         (tmp_path / name).write_bytes(b"hello world " * 99 if name == "text.wav" else noise)
         assert "not an audio file that can be read" in one_line_error(tmp_path / name)
+    encode(tmp_path / "whole.mp3", "mp3", tone(RATE))
+    for name in ("cut.mp3", "cut", "cut.wav"):
+        (tmp_path / name).write_bytes((tmp_path / "whole.mp3").read_bytes()[:3000] + noise)
+        with contextlib.suppress(AudioError):
+            load_audio(tmp_path / name)
     assert capfd.readouterr().err == ""  # no decoder speaks for itself
+
+
+def test_a_wav_file_called_mp3_is_read_as_what_it_is(tmp_path):
+    soundfile.write(tmp_path / "a.mp3", tone(RATE).T, RATE, format="WAV")
+    assert (probe(tmp_path / "a.mp3").format, probe(tmp_path / "a.mp3").samples) == ("wav", RATE)
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read all")

@@ -26,12 +26,13 @@ _DEPTHS = {  # of libsndfile's subtypes; all others fit into 16 bits
     "FLOAT": "32f",
     "DOUBLE": "32f",
 }
+_CONTAINERS = (b"RIFF", b"RF64", b"fLaC", b"OggS", b"FORM", b"caff")  # whatever they are called
 _UNKNOWN_LENGTH = 2**62  # libsndfile's SF_COUNT_MAX is 2**63 - 1
 _AAC_FRAME = 1024  # samples; a frame needs the one before it, with which it overlaps
 
 
 class LibsndfileDecoder:
-    """Reads with libsndfile; `open` gives None for a file that it does not know."""
+    """Reads with libsndfile; `open` gives None for a file that it does not know, and for mp3."""
 
     def __init__(self, path: Path, file: soundfile.SoundFile) -> None:
         """Take over an open file."""
@@ -45,8 +46,8 @@ class LibsndfileDecoder:
             format=file.format.lower(),
             codec=file.subtype.lower(),
         )
-        # libsndfile stops at the length it knows, which for an mp3 without a Xing header is a guess
-        # and for an unfinished recording 0; its Opus seeks after every block, which is not exact.
+        # libsndfile stops at the length it knows, which for an unfinished recording is 0, and for
+        # an mp3 without a Xing header a guess; its Opus seeks after every block: not exact.
         self.exact = (
             0 < file.frames < _UNKNOWN_LENGTH and file.format != "MP3" and file.subtype != "OPUS"
         )
@@ -56,8 +57,8 @@ class LibsndfileDecoder:
 
     @classmethod
     def open(cls, path: Path) -> LibsndfileDecoder | None:
-        """Open a file, or return None where libsndfile cannot, or would not be exact."""
-        if path.suffix.lower() == ".mp3":  # mpg123 tells the terminal what it thinks of the file
+        """Open a file, or return None where libsndfile cannot, and of mp3, which it guesses at."""
+        if _may_be_mp3(path):  # mpg123 would tell the terminal what it thinks of the file
             return None
         try:
             return cls(path, soundfile.SoundFile(native(path)))
@@ -82,6 +83,15 @@ class LibsndfileDecoder:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def _may_be_mp3(path: Path) -> bool:
+    """Whether libsndfile would ask mpg123: by the file's first bytes, or its suffix alone."""
+    with path.open("rb") as file:
+        head = file.read(4)
+    if head[:3] == b"ID3" or (head[:1] == b"\xff" and head[1:2] >= b"\xe0"):
+        return True
+    return path.suffix.lower() == ".mp3" and head not in _CONTAINERS
 
 
 class AvDecoder:

@@ -125,9 +125,9 @@ def _check_file(path: Path) -> None:
             empty = not file.read(1)
     except FileNotFoundError:
         raise AudioError(f"{path}: no such file; check the path") from None
-    except IsADirectoryError:
-        raise AudioError(f"{path}: a folder, not an audio file; name the files in it") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        if os.path.isdir(path):  # Windows says that there is no permission
+            raise AudioError(f"{path}: a folder, not an audio file; name the files in it") from None
         reason = getattr(error, "strerror", None) or str(error)
         raise AudioError(
             f"{path}: cannot be opened ({reason}); check path and permissions"
