@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from unbraid.audio import save_audio
 from unbraid.cli import app
 from unbraid.errors import DataError, UnbraidError
 from unbraid.evaluation import read_scores
+from unbraid.evaluation.bsseval import METRICS
 from unbraid.evaluation.compare import compare, interval, on_common_tracks
 from unbraid.evaluation.published import published
 from unbraid.evaluation.run import evaluate, select_tracks
@@ -143,8 +145,9 @@ def test_silence_is_nan_with_its_reason(tmp_path):
 
 def test_seconds_that_a_gate_leaves_out_are_told_from_those_of_a_silent_song(tmp_path):
     second = np.arange(round(3.5 * RATE)) // RATE
-    true = {"vocals": noise(2, 3.5) * (second != 0), "accompaniment": noise(3, 3.5)}
-    write(tmp_path / "data/song", **true)
+    bass, drums = noise(3, 3.5), noise(4, 3.5) * (second != 1)
+    true = {"vocals": noise(2, 3.5) * (second != 0), "accompaniment": bass + drums}
+    write(tmp_path / "data/song", vocals=true["vocals"], bass=bass, drums=drums)
     gated = {**true, "vocals": true["vocals"] * (second != 1)}
     write(tmp_path / "gated/song", **gated)
     write(tmp_path / "whole/song", **true)
@@ -261,6 +264,16 @@ def test_lossy_coded_stems_have_no_column_of_filters(tmp_path):
     heads = [line.split() for line in done.output.splitlines() if "system" in line]
     assert heads == [["system", "over", "tracks", "SDR", "SI-SDR", "uSDR", "SDR,", "95", "%"]] * 2
     assert "lossy-coded" in done.output
+
+
+def test_filters_have_no_column_if_it_were_of_fewer_tracks():
+    def scored(**about: bool) -> list[TrackScores]:
+        metrics = {metric: np.array([2.0]) for metric in METRICS}
+        first, second = (TrackScores(name, {"vocals": metrics}) for name in "ab")
+        return [first, replace(second, about=about)]
+
+    assert "SIR" in tables({"one": scored(), "other": scored()})[0].columns
+    assert "SIR" not in tables({"one": scored(), "other": scored(lossy=True)})[0].columns
 
 
 def test_one_track_has_one_row():

@@ -22,7 +22,8 @@ from torch.nn import functional
 from unbraid.errors import DataError
 from unbraid.evaluation.metrics import Audio, frame_sdr, in_seconds
 
-METRICS = ("SDR", "ISR", "SIR", "SAR")
+FILTERED = ("ISR", "SIR", "SAR")  # by projections, which lossy-coded references spoil
+METRICS = ("SDR", *FILTERED)
 
 _TAPS = 512
 _EPS = float(np.finfo(np.float64).eps)  # all that keeps museval's equations regular
@@ -61,7 +62,7 @@ def bsseval_v4(
     s, e = _scenario(references, estimates, torch.device(device))
     scores = {"SDR": frame_sdr(s, e, sample_rate)}
     audible = ~np.isnan(scores["SDR"]).any(0)
-    for metric in METRICS[1:]:
+    for metric in FILTERED:
         scores[metric] = np.full_like(scores["SDR"], np.nan)
     if not audible.any():
         return scores
@@ -72,7 +73,7 @@ def bsseval_v4(
     for frames in np.split(scored, range(_FRAMES, len(scored), _FRAMES)):
         true, separated = (_spectra(audio[:, :, frames], size) for audio in seconds)
         ratios = _projection_ratios(true, separated, joint, own)
-        for metric, ratio in zip(METRICS[1:], ratios, strict=True):
+        for metric, ratio in zip(FILTERED, ratios, strict=True):
             scores[metric][:, frames] = ratio.cpu().numpy()
     return scores
 

@@ -17,16 +17,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from unbraid.data.tracks import Track, check_headers, find_tracks, load_track
 from unbraid.errors import DataError, UnbraidError
 from unbraid.evaluation.excerpts import loudest_seconds, save_excerpts
+from unbraid.evaluation.metrics import frame_sdr
 from unbraid.evaluation.scores import TrackScores, read_scores, score_track, write_scores
 from unbraid.evaluation.systems import PAIR, Stems, System, stamp_of, sum_of
 
 REFERENCE = "reference"  # folder of the true stems' excerpts
-_VERSION = 2  # of the scoring: raised when the same audio would be scored otherwise
+_VERSION = 2  # of the scoring: raised when the same audio would get other scores or notes
 
 
 @dataclass(frozen=True)
@@ -264,7 +264,8 @@ def _notes(
             notes.append(f"{target}: the estimate is silent, so only uSDR exists")
     left_out = np.isnan(scores.frames["vocals"]["SDR"])
     if left_out.any() and not left_out.all():
-        missed = left_out & ~_silent(references, rate, left_out.size)
+        true = np.stack([references[target] for target in PAIR])
+        missed = left_out & ~np.isnan(frame_sdr(true, true, rate)).any(0)
         for seconds, why in (
             (left_out & ~missed, "a true stem is silent there"),
             (missed, "an estimate is silent, where no true stem is: that flatters the system"),
@@ -272,12 +273,6 @@ def _notes(
             if seconds.any():
                 notes.append(f"{seconds.sum()} of {seconds.size} seconds left out: {why}")
     return notes
-
-
-def _silent(stems: Stems, rate: int, count: int) -> NDArray[np.bool_]:
-    """In which of the first seconds one of the stems is silent, `[count]`."""
-    seconds = [stem[:, : count * rate].reshape(len(stem), count, rate) for stem in stems.values()]
-    return np.logical_or.reduce([~second.any(axis=(0, 2)) for second in seconds])
 
 
 def _scoring_device(device: str) -> str:

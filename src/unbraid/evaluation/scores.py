@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from unbraid.errors import DataError
-from unbraid.evaluation.bsseval import METRICS, bsseval_v4
+from unbraid.evaluation.bsseval import FILTERED, METRICS, bsseval_v4
 from unbraid.evaluation.metrics import Audio, si_sdr, usdr
 from unbraid.replacing import replacing
 
@@ -45,7 +45,7 @@ class TrackScores:
 
         Of lossy-coded references without ISR, SIR and SAR, which mean nothing there.
         """
-        left_out = ("ISR", "SIR", "SAR") if self.about.get("lossy") else ()
+        left_out = FILTERED if self.about.get("lossy") else ()
         targets = {
             target: {
                 name: _median(frames) for name, frames in metrics.items() if name not in left_out

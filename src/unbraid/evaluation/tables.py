@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from unbraid.evaluation.bsseval import FILTERED
 from unbraid.evaluation.compare import Common, Scores, compare, interval, on_common_tracks
 
 if TYPE_CHECKING:
@@ -65,11 +66,7 @@ def _scores(target: str, common: Common) -> Table:
     rows, figures = [], []
     count = len(common.tracks)
     kinds = {"median": False, "mean": True} if count > 1 else {"one track": False}
-    shown = [
-        metric
-        for metric in METRICS
-        if any(np.isfinite(found.get(metric, np.nan)).any() for found in common.values.values())
-    ]
+    shown = [metric for metric in METRICS if _shown(metric, common)]
     for system, metrics in common.values.items():
         for kind, mean in kinds.items():
             values = [_over_tracks(metrics.get(metric), mean) for metric in shown]
@@ -87,6 +84,13 @@ def _scores(target: str, common: Common) -> Table:
         note=note + ".",
         best=_best(np.array(figures), len(kinds)) if len(common.values) > 1 else frozenset(),
     )
+
+
+def _shown(metric: str, common: Common) -> bool:
+    """Whether a metric has a column: those of filters only if it is over the same tracks as SDR."""
+    nothing = np.full(len(common.tracks), np.nan)
+    there = ~np.isnan([found.get(metric, nothing) for found in common.values.values()])
+    return bool(there.all() if metric in FILTERED else there.any())
 
 
 def _over_tracks(values: np.ndarray | None, mean: bool) -> float:
