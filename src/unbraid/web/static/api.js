@@ -21,18 +21,22 @@ export const example = () => call("example", { method: "POST" });
 export const stemUrl = (id, stem, format) => `/api/jobs/${id}/stems/${stem}.${format}`;
 export const zipUrl = (id, format) => `/api/jobs/${id}/stems.zip?format=${format}`;
 
-/** Send a song. `onProgress` gets the fraction sent; aborting `signal` ends it. */
+/**
+ * Send a song. `onProgress` gets the fraction sent; aborting `signal` ends it. An error is `final` if another
+ * song would meet it as well.
+ */
 export function upload(file, onProgress, signal) {
   return new Promise((resolve, reject) => {
+    const fail = (message, final) => reject(Object.assign(new Error(message), { final }));
     const request = new XMLHttpRequest(); // fetch does not say how much has been sent
     request.open("POST", `/api/jobs?name=${encodeURIComponent(file.name)}`);
     request.responseType = "json";
     request.upload.onprogress = (event) => onProgress(event.loaded / event.total);
     request.onload = () => {
       if (request.status === 202) resolve(request.response);
-      else reject(new Error(said(request.response ?? {})));
+      else fail(said(request.response ?? {}), request.status >= 500);
     };
-    request.onerror = () => reject(new Error("the connection to the server broke"));
+    request.onerror = () => fail("the connection to the server broke", true);
     request.onabort = () => reject(new DOMException("cancelled", "AbortError"));
     signal.addEventListener("abort", () => request.abort());
     request.send(file);

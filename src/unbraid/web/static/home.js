@@ -54,7 +54,7 @@ export function show() {
   };
 }
 
-/** Upload songs one after another; what is refused does not keep the others from coming. */
+/** Upload songs one after another; one that is refused does not keep the others from coming. */
 async function send(files) {
   const stop = new AbortController();
   $("sending-cancel").onclick = () => stop.abort();
@@ -62,6 +62,10 @@ async function send(files) {
   const refused = [];
   complain("");
   for (const file of files) {
+    if (file.size > limits.max_bytes) {
+      refused.push(`“${file.name}”: larger than the limit`);
+      continue;
+    }
     $("sending").hidden = false;
     $("sending-name").textContent = file.name;
     announce(`Uploading ${file.name}`);
@@ -70,16 +74,16 @@ async function send(files) {
       $("sending-text").textContent = fraction < 1 ? `${Math.round(fraction * 100)} %` : "is being read";
     };
     try {
-      if (file.size > limits.max_bytes) throw new Error("it is larger than the limit");
       sent.push(await api.upload(file, onProgress, stop.signal));
     } catch (error) {
       if (error.name === "AbortError") break;
       refused.push(`“${file.name}”: ${error.message}`);
+      if (error.final) break;
     }
   }
   $("sending").hidden = true;
-  complain(refused.join("; "));
-  if (sent.length === 1 && !refused.length) location.hash = sent[0].id;
+  complain(refused.join(".\n"));
+  if (sent.length && files.length === 1) location.hash = sent[0].id;
   else list();
 }
 
