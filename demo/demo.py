@@ -41,9 +41,8 @@ def main() -> None:
                 si_sdr(reference, stems[stem]),
             )
             table.add_row(stem, system, *(f"{score:.2f}" for score in scores))
-    console = Console(soft_wrap=True)
-    console.print(table)
-    console.print(
+    Console().print(table)
+    print(
         "Higher is better: the mixture itself is the floor, the ideal mask the ceiling of such a\n"
         "method. The song is hard, as its voice is spoken and processed.\n"
         f"In {OUT / song.stem}: stems to listen to, plot.png to look at.\n"

@@ -11,6 +11,7 @@ the second.
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 
 import torch
@@ -27,7 +28,8 @@ def main() -> None:
     options = parser.parse_args()
     network = checkpoint.load(options.after)
     info = checkpoint.read_info(find(options.after))
-    if checkpoint.read_info(find(options.before)).sha256 not in info.data:
+    begun = re.search(r"; begun with \S+ \([^;]*; SHA-256 (\w+)\)", info.data)
+    if not begun or begun[1] != checkpoint.read_info(find(options.before)).sha256:
         parser.error(f"{options.after} did not begin with {options.before}, says its data card")
     before, after = checkpoint.load(options.before).state_dict(), network.state_dict()
     network.load_state_dict(

@@ -52,7 +52,9 @@ def test_average_is_the_mean_of_a_network_and_what_it_began_with(run, tmp_path) 
 
 
 def test_average_refuses_a_network_that_the_other_did_not_begin_with(run, tmp_path, capsys) -> None:
-    one, other = (saved(tmp_path / f"{seed}.safetensors", seed) for seed in (0, 1))
+    one = saved(tmp_path / "one.safetensors", 0)
+    card = f"tones; taught by one (CC0 1.0; SHA-256 {checkpoint.read_info(one).sha256}), of: noise"
+    other = saved(tmp_path / "other.safetensors", 1, card)
     with pytest.raises(SystemExit):
         run("average.py", one, other, tmp_path / "mean.safetensors")
     assert "did not begin with" in capsys.readouterr().err

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
+from math import ceil
 from pathlib import PurePath
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -29,7 +30,7 @@ SECONDS_BETWEEN_LINES = 10.0  # where there is no terminal
 
 
 def clock(seconds: float) -> str:
-    """Whole seconds that have passed, as m:ss, or h:mm:ss from one hour up."""
+    """Whole seconds as m:ss, or h:mm:ss from one hour up."""
     minutes, second = divmod(int(seconds), 60)
     hours, minute = divmod(minutes, 60)
     return f"{hours}:{minute:02}:{second:02}" if hours else f"{minutes}:{second:02}"
@@ -42,7 +43,7 @@ class _PaceColumn(ProgressColumn):
         if not (task.completed and task.elapsed and task.total):
             return Text(" " * 15)
         speed = task.completed / task.elapsed
-        left = clock((task.total - task.completed) / speed)
+        left = clock(ceil((task.total - task.completed) / speed))
         return Text(f"{left:>7} {speed:6.1f}x", style="progress.data.speed")
 
 
