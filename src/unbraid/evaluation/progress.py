@@ -9,6 +9,7 @@ from rich.console import Console
 
 from unbraid.evaluation.compare import Scores
 from unbraid.evaluation.run import Result
+from unbraid.evaluation.scores import UNSHOWN
 from unbraid.evaluation.tables import as_rich, tables
 
 _WIDTH = 160  # of tables that go into a file or a pipe
@@ -28,6 +29,7 @@ class Lines:
         self.failed = 0
         self._count = count
         self._seen = 0
+        self._lossy = False  # whether that has been said
 
     def result(self, result: Result) -> None:
         """Shows a result."""
@@ -42,6 +44,9 @@ class Lines:
             said = "; ".join((f"vocals {sdr:.2f} dB, {pace}", *notes))
         place = f"[{self._seen}/{self._count}]"
         print(f"{place} {result.track}, {result.system}: {said}", file=sys.stderr, flush=True)
+        if result.scores and result.scores.about.get("lossy") and not self._lossy:
+            self._lossy = True
+            print(f"of lossy-coded stems, as here, {UNSHOWN}", file=sys.stderr, flush=True)
 
 
 def print_tables(scores: Scores) -> None:

@@ -15,7 +15,7 @@ from unbraid.evaluation.charts import box_plot, colours, legend, track_bars
 from unbraid.evaluation.compare import Common, on_common_tracks
 from unbraid.evaluation.pictures import audio_url, level_of, picture_url
 from unbraid.evaluation.run import REFERENCE
-from unbraid.evaluation.scores import TrackScores, read_folder
+from unbraid.evaluation.scores import UNSHOWN, TrackScores, read_folder
 from unbraid.evaluation.systems import ORACLES, PAIR
 from unbraid.evaluation.tables import (
     METRICS,
@@ -233,8 +233,12 @@ def _notes(scores: dict[str, list[TrackScores]]) -> str:
         for track in tracks:
             for note in track.about.get("notes", ()):
                 systems.setdefault((track.name, note), []).append(system)
-    items = (
+    items = [
         f"<li><b>{escape(track)}</b> ({escape(', '.join(names))}): {escape(note)}</li>"
         for (track, note), names in systems.items()
-    )
-    return f"<ul>{''.join(items)}</ul>" if systems else "<p>None.</p>"
+    ]
+    every = [track for tracks in scores.values() for track in tracks]
+    lossy = {track.name for track in every if track.about.get("lossy")}
+    if lossy:
+        items.append(f"<li><b>{escape(', '.join(sorted(lossy)))}</b>: lossy-coded; {UNSHOWN}</li>")
+    return f"<ul>{''.join(items)}</ul>" if items else "<p>None.</p>"

@@ -245,18 +245,14 @@ def _scores(job: _Job, system: System, stems: Stems, estimates: Stems, rate: int
         references[target] = audio[:, : stems["vocals"].shape[1]]
     scores = score_track(job.track.name, references, estimates, rate, job.device)
     lossy = any(source.lossy for source in job.track.stems.values())
-    notes = _notes(references, estimates, scores, lossy, rate)
+    notes = _notes(references, estimates, scores, rate)
     about = {"stamp": _stamp(job.track, system), "lossy": lossy, "notes": notes}
     return TrackScores(scores.name, scores.frames, scores.whole, about)
 
 
-def _notes(
-    references: Stems, estimates: Stems, scores: TrackScores, lossy: bool, rate: int
-) -> list[str]:
+def _notes(references: Stems, estimates: Stems, scores: TrackScores, rate: int) -> list[str]:
     """Why scores are NaN, or what to think of them."""
     notes = []
-    if lossy:
-        notes.append("the stems are lossy-coded: SIR, ISR and SAR mean nothing, and are not shown")
     for target, estimate in estimates.items():
         if not references[target].any():
             notes.append(f"{target}: the reference is silent, so no score exists")

@@ -19,6 +19,7 @@ from unbraid.evaluation.bsseval import FILTERED, METRICS, bsseval_v4
 from unbraid.evaluation.metrics import Audio, si_sdr, usdr
 from unbraid.replacing import replacing
 
+UNSHOWN = "SIR, ISR and SAR mean nothing, and are not shown"  # of lossy-coded references
 _SCHEMA = "0.4.1"  # the museval whose files these are like
 _WHOLE: dict[str, Callable[[Audio, Audio], float]] = {"SI-SDR": si_sdr, "uSDR": usdr}
 
