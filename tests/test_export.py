@@ -35,6 +35,7 @@ NETWORKS = {
         "heard": 256,
         "extended": 9,
         "level": -16.0,
+        "ratio": False,
         "presence": 3,
         "targets": ["vocals", "drums"],
     },
@@ -157,6 +158,14 @@ def test_a_file_that_differs_from_torch_never_appears(tmp_path, monkeypatch, mod
         export(model, out, SEGMENT)
     assert [path.name for path in tmp_path.iterdir()] == ["tiny.onnx"]
     assert out.read_text() == "older"
+
+
+def test_shares_of_energy_can_be_exported(tmp_path) -> None:
+    """Which export itself compares with torch."""
+    network = saved(tmp_path / "both.safetensors", "spleeter", widths=[2, 4], heard=256, ratio=True)
+    out = tmp_path / "both.onnx"
+    export(network, out, SEGMENT)
+    assert out.stat().st_size > 0
 
 
 def test_what_can_not_be_exported(tmp_path, model: Path, exported: Path) -> None:

@@ -88,9 +88,7 @@ class Spleeter(nn.Module):
                 f"spleeter: extended={config.extended} must be from 0 to heard, {config.heard}"
             )
         if config.presence and config.ratio:
-            raise ConfigError(
-                "spleeter: presence needs ratio=false: shares of energy are never zero"
-            )
+            raise ConfigError("spleeter: presence needs ratio=false, as shares are never zero")
         self.grid = self.multiple * config.hop  # samples; layers share their places modulo this
         stems = len(config.targets) + config.ratio
         rows = config.heard // self.multiple
