@@ -49,7 +49,8 @@ def test_help_names_every_command_and_imports_no_torch():
 def test_the_package_offers_its_public_names_without_importing_torch():
     code = (
         "import sys, unbraid\n"
-        "assert {'Separator', 'load_audio', 'save_audio', 'AudioError'} <= set(dir(unbraid))\n"
+        "assert {'Separator', 'Separation', 'load_audio', 'save_audio'} <= set(dir(unbraid))\n"
+        "assert issubclass(unbraid.AudioError, unbraid.UnbraidError)\n"
         "assert 'torch' not in sys.modules\n"
         "from unbraid import Separator, Separation, load_audio, save_audio, list_models\n"
         "assert not hasattr(unbraid, 'nothing')"

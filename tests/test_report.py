@@ -102,6 +102,17 @@ def test_folders_are_put_side_by_side(scores, tmp_path):
     assert "1 track; 2 that only some systems have are left out" in markdown
 
 
+def test_of_lossy_coded_tracks_it_is_said_that_filters_are_left_out(tmp_path):
+    frames = {metric: np.array([1.0]) for metric in ("SDR", "ISR", "SIR", "SAR")}
+    (tmp_path / "scores/one/test").mkdir(parents=True)
+    scored = TrackScores("Песня", {"vocals": frames}, {}, {"lossy": True})
+    write_scores(scored, tmp_path / "scores/one/test/Песня.json")
+    write_report([tmp_path / "scores"], tmp_path)
+    page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
+    assert "lossy-coded; SIR, ISR and SAR mean nothing" in page.text
+    assert "| SIR |" not in (tmp_path / "report.md").read_text(encoding="utf-8")
+
+
 def rated(folder: Path, listeners: int = 3, song: str = "Песня") -> Path:
     """Ratings of a listening test: each listener gives 2 more than the one before."""
     given = {"reference": 100, "irm2": 60, "<i>other</i>": 40, "anchor": 10}

@@ -103,6 +103,7 @@ def test_all_stems_come_in_one_archive(client, done):
     assert archive.namelist() == names
     single = client.get(f"/api/jobs/{done['id']}/stems/vocals.flac").content
     assert archive.read(names[0]) == single
+    assert "filename*=" in answer.headers["content-disposition"]
     assert answer.headers["content-disposition"].endswith("%20%28flac%29.zip")
 
 
