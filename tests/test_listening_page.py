@@ -20,7 +20,11 @@ SECONDS = 3.0
 # modules are one instance for the page and for the test: this is what is heard
 CLOCKS = """async () => {
   const { switcher } = await import("/static/trial.js");
-  return { at: switcher.position, time: switcher.context.currentTime };
+  let at, time;
+  do { // the clock goes on between the two readings
+    [time, at] = [switcher.context.currentTime, switcher.position];
+  } while (time !== switcher.context.currentTime);
+  return { at, time };
 }"""
 # level of each sound behind its gain, and of all together, over 250 ms
 HEARD = """async () => {
