@@ -136,8 +136,17 @@ def test_sounds_and_sessions_of_others_are_not_there(client):
 
 
 @pytest.mark.parametrize("name", ["", " ", "=cmd()", "../x", "a\nb", "x" * 61])
-def test_names_that_are_none_are_refused(client, name):
-    assert client.post("/api/sessions", json={"listener": name}).status_code == 422
+def test_names_that_are_none_are_refused_in_one_line(client, name):
+    refused = client.post("/api/sessions", json={"listener": name})
+
+    assert refused.status_code == 422
+    assert refused.json()["detail"].startswith("body listener: ")
+    assert "\n" not in refused.json()["detail"]
+
+
+@pytest.mark.parametrize("name", ["O'Brien", "Seán O\u2019Brien", "J. Doe-Roe", "絆"])
+def test_names_of_people_are_taken(client, name):
+    assert begin(client, name)["listener"] == name
 
 
 def test_what_cannot_be_written_is_not_lost_without_a_word(folder, tmp_path):

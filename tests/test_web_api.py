@@ -286,23 +286,6 @@ def test_songs_are_removed_after_their_time(settings, song):
     assert not list((settings.folder / "jobs").iterdir())
 
 
-def test_a_stem_that_flac_cannot_hold_is_refused_with_advice(client, tmp_path):
-    loud = tmp_path / "loud.wav"
-    soundfile.write(loud, np.full((RATE, 2), 1.5, np.float32), RATE, "FLOAT")
-
-    job = finished(client, client.post("/api/jobs", content=loud.read_bytes()).json())
-    url = f"/api/jobs/{job['id']}/stems"
-    refused = [
-        answer
-        for answer in (client.get(f"{url}/{stem}.flac") for stem in job["stems"])
-        if answer.status_code == 409
-    ]
-
-    assert refused
-    assert "wav" in refused[0].json()["detail"]
-    assert client.get(f"{url}/accompaniment.wav").status_code == 200
-
-
 def test_the_example_of_the_docs_works(client, song, tmp_path):
     text = (Path(__file__).parents[1] / "docs" / "web.md").read_text(encoding="utf-8")
     code = text.split("```python\n")[1].split("```")[0]

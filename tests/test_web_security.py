@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import sys
+
+import httpx2
 import pytest
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
+from unbraid.cli import main
+from unbraid.web.app import create_app
 from unbraid.web.downloads import clean_name, track_of
-from unbraid.web.security import COOKIE, Guard
-from unbraid.web.settings import LOOPBACK, Access
+from unbraid.web.security import Guard, cookie_name
+from unbraid.web.settings import LOOPBACK, Access, Settings
+from web_server import free_port
 
 
 def client(**access) -> TestClient:
@@ -90,8 +96,48 @@ def test_a_token_is_asked_for_and_taken_as_header_cookie_or_in_the_page_address(
     for token, status in {"secret": 200, "wrong": 401, "sécret": 401, "": 401}.items():
         bearer = {"authorization": f"Bearer {token}".encode()}
         assert guarded.get("/api/jobs", headers=bearer).status_code == status
-        cookie = {"cookie": f"other=1; {COOKIE}={token}".encode()}
+        cookie = {"cookie": f"other=1; {cookie_name('secret')}={token}".encode()}
         assert guarded.get("/api/jobs", headers=cookie).status_code == status
+
+
+def test_people_are_told_of_the_token_on_a_page_and_programs_in_json():
+    guarded = client(token="secret")
+
+    page = guarded.get("/")
+
+    reason = guarded.get("/api/jobs").json()["detail"]
+    assert (page.status_code, page.headers["content-type"]) == (401, "text/html; charset=utf-8")
+    assert f"<p>{reason}</p>" in page.text
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+
+
+def test_servers_on_one_host_do_not_log_each_other_out(tmp_path):
+    jar = httpx2.Cookies()
+    for token in ("one", "two"):
+        app = create_app(Settings(tmp_path, access=Access(token=token)))
+        server = TestClient(app, base_url="http://localhost")
+        jar.update(server.get("/", params={"token": token}).cookies)
+
+    for token in ("one", "two"):
+        app = create_app(Settings(tmp_path, access=Access(token=token)))
+        server = TestClient(app, base_url="http://localhost", cookies=jar)
+        assert server.get("/api/openapi.json").status_code == 200
+
+
+@pytest.mark.parametrize("token", ["a+b", "a&b", "a#b", "50%", 'a b;c"d', "%41"])
+def test_the_printed_address_opens_the_page_whatever_the_token(tmp_path, monkeypatch, token):
+    served = []
+    monkeypatch.setattr("unbraid.web.server.serve", lambda *given: served.append(given))
+    command = ["serve", "--token", token, "--port", str(free_port()), "--folder", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", ["unbraid", *command])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code
+    app, _, url, _ = served[0]
+    server = TestClient(app, base_url=url.split("/?")[0])
+
+    assert server.get(url).status_code == 200
+    assert server.get("/api/openapi.json").status_code == 200  # with the cookie of the page
 
 
 @pytest.mark.parametrize(

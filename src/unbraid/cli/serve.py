@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import quote
 
 import typer
 
@@ -84,7 +85,7 @@ def serve(
         token=token,
     )
     shown = "localhost" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
-    url = f"http://{shown}:{port}" + (f"/?token={token}" if token else "")
+    url = f"http://{shown}:{port}" + (f"/?token={quote(token, safe='')}" if token else "")
     if listen:
         made: AbstractContextManager[FastAPI] = _listening_app(listen, access)
     else:

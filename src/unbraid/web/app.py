@@ -43,7 +43,7 @@ def _job(job_id: JobId, service: TheService) -> Job:
 
 TheJob = Annotated[Job, Depends(_job)]
 
-api = APIRouter(prefix="/api", responses=problems(400, 401, 403))
+api = APIRouter(prefix="/api", responses=problems(400, 401, 403, 422))
 
 
 @api.get("/health", tags=["server"], responses={503: {"model": Health}})
@@ -99,7 +99,8 @@ async def separate(
     """Upload a song; it is separated when its turn comes."""
     declared = request.headers.get("content-length", "")
     size = int(declared) if declared.isdecimal() else 0
-    return service.view(await service.upload(request.stream(), name, size))
+    uploaded = await service.upload(request.stream(), name, size, request.is_disconnected)
+    return service.view(uploaded)
 
 
 @api.post("/example", status_code=202, tags=["jobs"], responses=problems(503, 507))
@@ -129,20 +130,17 @@ async def delete(job: TheJob, service: TheService) -> None:
         **problems(404),
     },
 )
-async def events(job: TheJob, service: TheService) -> StreamingResponse:
+async def events(job: TheJob, service: TheService, request: Request) -> StreamingResponse:
     """A song's state whenever it changes, as server-sent events, until it is finished."""
-    return StreamingResponse(service.events(job.id), media_type="text/event-stream")
+    states = service.events(job.id, request.app.state.ending)
+    return StreamingResponse(states, media_type="text/event-stream")
 
 
 @api.get("/jobs/{job_id}/stems.zip", tags=["stems"], responses=problems(404, 409))
 async def stems_zip(job: TheJob, service: TheService, format: Format = "wav") -> Response:
-    """All stems of a song in one archive."""
+    """All stems of a song in one archive; those that the format cannot hold come as WAV."""
     track = track_of(job.name)
-    entries = []
-    for stem in job.stems:
-        path = await service.stem(job, stem, format)
-        if path is not None:
-            entries.append((f"{track}/{stem}.{format}", path))
+    entries = [(f"{track}/{path.name}", path) for path in await service.stems(job, format)]
     if not entries:
         raise HTTPException(404, "no stems: the song is not separated yet, or failed")
     stream = StreamingResponse(zipped(entries, job.created), media_type="application/zip")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.requests import ClientDisconnect
@@ -18,7 +20,7 @@ from starlette.routing import Route
 
 from unbraid.errors import UnbraidError
 from unbraid.web.schemas import Busy, Problem
-from unbraid.web.security import COOKIE, HEADERS, Guard
+from unbraid.web.security import HEADERS, Guard, cookie_name
 from unbraid.web.settings import Access
 
 STATIC = Path(str(files("unbraid.web") / "static"))
@@ -69,10 +71,12 @@ def make_app(
         redoc_url=None,
         lifespan=lifespan,
     )
+    app.state.ending = asyncio.Event()  # set when the server is about to end
     app.include_router(api)
     app.add_api_route("/", index, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.add_exception_handler(UnbraidError, refuse)
+    app.add_exception_handler(RequestValidationError, _not_as_described)
     app.add_exception_handler(ClientDisconnect, _hung_up)
     app.add_exception_handler(405, no_such_method)
     app.add_exception_handler(Exception, _crash)
@@ -95,13 +99,21 @@ def _page(name: str, access: Access) -> HTMLResponse:
         "style-src 'self'", f"style-src 'self' 'nonce-{nonce}'"
     )
     if access.token:
-        response.set_cookie(COOKIE, access.token, httponly=True, samesite="strict")
+        name = cookie_name(access.token)
+        response.set_cookie(name, access.token, httponly=True, samesite="strict")
     return response
 
 
 async def _crash(request: Request, error: Exception) -> JSONResponse:
     """Any other error; the log has it, the client does not."""
     return JSONResponse({"detail": "the server failed; its log says why"}, 500)
+
+
+async def _not_as_described(request: Request, error: Any) -> JSONResponse:
+    """A request that is not as the OpenAPI document describes it; its first mistake."""
+    first = error.errors()[0]
+    place = " ".join(map(str, first["loc"]))
+    return JSONResponse({"detail": " ".join(f"{place}: {first['msg']}".split())}, 422)
 
 
 async def _hung_up(request: Request, error: Exception) -> Response:

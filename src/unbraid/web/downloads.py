@@ -1,4 +1,4 @@
-"""Stems on their way out: names for people, and ZIP archives that are never whole in memory."""
+"""Stems on their way out: formats, names for people, and ZIP archives never whole in memory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,29 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from unbraid.audio.encoders import CODECS
+from unbraid.web.schemas import FORMATS, Format
+
 _CHUNK = 1 << 20  # bytes
+
+
+def formats_of(sample_rate: int, channels: int, loud: bool) -> list[Format]:
+    """Formats that can hold a stem, as `unbraid.audio` writes them.
+
+    Args:
+        sample_rate: in Hz.
+        channels: their number.
+        loud: whether it exceeds full scale.
+    """
+
+    def holds(format: Format) -> bool:
+        if format == "wav":
+            return True
+        codec = CODECS[f".{format}"]
+        fits = channels <= codec.channels and sample_rate in codec.rates
+        return fits and not (loud and codec.subtype is None)  # without subtype: integers
+
+    return [format for format in FORMATS if holds(format)]
 
 
 def clean_name(given: str) -> str:

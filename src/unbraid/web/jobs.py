@@ -49,6 +49,7 @@ class Job:
         created: Unix time in seconds.
         status: queued, running, done or failed.
         stems: those that are there.
+        loud: stems that exceed full scale.
         warnings: what the user should know, one line each.
         error: why it failed.
         finished: Unix time in seconds.
@@ -65,6 +66,7 @@ class Job:
     created: float = field(default_factory=time.time)
     status: str = "queued"
     stems: list[str] = field(default_factory=list)
+    loud: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     error: str | None = None
     finished: float | None = None
@@ -207,8 +209,16 @@ class Jobs:
 
     def _save(self, job: Job) -> None:
         record = {**asdict(job), "started": None}
-        self.storage.save(job.id, record)
+        try:
+            self.storage.save(job.id, record)
+        except OSError as error:  # a full disk; memory still has it
+            log.error("job %s: a restart would forget its state (%s)", job.id, error.strerror)
         self._changed()
+
+    def _end(self, job: Job, status: str, error: str | None = None) -> None:
+        job.status, job.error = status, error
+        job.finished, job.started = time.time(), None
+        self._save(job)
 
     async def _work(self, worker: Child) -> None:
         """Separate whatever waits, one song after another, for ever."""
@@ -217,19 +227,27 @@ class Jobs:
             if job is None:
                 await self.change.wait()
                 continue
-            job.status, job.started = "running", time.monotonic()
-            self._save(job)
-            task = asyncio.create_task(self._separate(worker, job))
-            self._running[job.id] = task
             try:
-                await task
-            except asyncio.CancelledError:
-                if job.id in self._jobs:  # not deleted: the server stops
-                    raise
-            finally:
-                del self._running[job.id]
-            with suppress(UnbraidError, DiedError):
+                await self._take(worker, job)
+            except Exception:
+                log.exception("job %s", job.id)
+                self._end(job, "failed", UNEXPECTED)
+            with suppress(Exception):  # the next song fails with the reason
                 await worker.greet()  # a new one loads the model before the next song comes
+
+    async def _take(self, worker: Child, job: Job) -> None:
+        """Separate a song, unless it is deleted meanwhile."""
+        job.status, job.started = "running", time.monotonic()
+        self._save(job)
+        task = asyncio.create_task(self._separate(worker, job))
+        self._running[job.id] = task
+        try:
+            await task
+        except asyncio.CancelledError:
+            if job.id in self._jobs:  # not deleted: the server stops
+                raise
+        finally:
+            del self._running[job.id]
 
     async def _separate(self, worker: Child, job: Job) -> None:
         def follow(fraction: float) -> None:
@@ -242,18 +260,15 @@ class Jobs:
             result = await worker.ask(request, follow)
         except DiedError:
             log.warning("the separation process died while separating job %s", job.id)
-            job.status, job.error = "failed", DIED
+            self._end(job, "failed", DIED)
         except UnbraidError as error:
-            job.status, job.error = "failed", str(error).removeprefix(f"{song}: ")
-        except Exception:
-            log.exception("job %s", job.id)
-            job.status, job.error = "failed", UNEXPECTED
+            self._end(job, "failed", self.storage.without_paths(job.id, str(error)))
         else:
-            job.status, job.progress = "done", 1.0
-            job.stems, job.warnings = result["stems"], result["warnings"]
-        job.finished, job.started = time.time(), None
+            job.progress = 1.0
+            job.stems, job.loud = result["stems"], result["loud"]
+            job.warnings = result["warnings"]
+            self._end(job, "done")
         self.storage.settle(job.id)
-        self._save(job)
 
     async def _expire(self) -> None:
         while True:

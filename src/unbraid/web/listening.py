@@ -23,8 +23,8 @@ class Listener(BaseModel):
     """Who listens."""
 
     listener: Annotated[
-        str, StringConstraints(strip_whitespace=True, pattern=r"^\w[\w .'-]{0,59}$")
-    ] = Field(description="a name or alias: letters, digits, spaces, . ' - _")
+        str, StringConstraints(strip_whitespace=True, pattern=r"^\w[\w .'\u2019-]{0,59}$")
+    ] = Field(description="a name or alias: letters, digits, spaces, apostrophes, . - _")
 
 
 class PageView(BaseModel):
@@ -68,7 +68,7 @@ def _session(
 
 TheSession = Annotated[Session, Depends(_session)]
 
-api = APIRouter(prefix="/api", responses=problems(400, 401, 403))
+api = APIRouter(prefix="/api", responses=problems(400, 401, 403, 422))
 
 
 @api.get("/health", tags=["server"])

@@ -23,6 +23,9 @@ class JobView(BaseModel):
     sample_rate: int = Field(description="Hz")
     channels: int
     stems: list[str] = Field(description="names of the stems, once it is done")
+    formats: dict[str, list[Format]] = Field(
+        description="name of each stem: formats that can hold it; wav can always"
+    )
     warnings: list[str] = Field(description="what to know about the stems, one line each")
     error: str | None = Field(description="why it failed, and what to do")
     created: float = Field(description="Unix time in seconds")

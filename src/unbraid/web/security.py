@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import ipaddress
+from html import escape
 from urllib.parse import parse_qs, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import cookie_parser
-from starlette.responses import JSONResponse
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from unbraid.web.settings import Access
 
-COOKIE = "unbraid_token"
 HEADERS = {
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
@@ -28,6 +29,15 @@ HEADERS = {
     "x-frame-options": "DENY",
     "cache-control": "no-cache",
 }
+
+_PAGE = (
+    '<!doctype html><html lang="en"><meta charset="utf-8"><title>Unbraid</title><p>{}</p></html>'
+)
+
+
+def cookie_name(token: str) -> str:
+    """Name of the cookie with a server's token; each has its own, as cookies know no ports."""
+    return f"unbraid_{hashlib.sha256(token.encode()).hexdigest()[:8]}"
 
 
 class Guard:
@@ -62,10 +72,7 @@ class Guard:
 
         refusal = self._refusal(scope)
         if refusal:
-            status, reason = refusal
-            extra = {"www-authenticate": "Bearer"} if status == 401 else None
-            response = JSONResponse({"detail": reason}, status, extra)
-            await response(scope, receive, harden)
+            await _told(*refusal, scope["path"])(scope, receive, harden)
         else:
             await self._app(scope, receive, harden)
 
@@ -92,6 +99,14 @@ class Guard:
         return self._access.any_address and _is_address(name)
 
 
+def _told(status: int, reason: str, path: str) -> Response:
+    """A refusal: of the page for people, of all else for programs."""
+    headers = {"www-authenticate": "Bearer"} if status == 401 else None
+    if path == "/":
+        return HTMLResponse(_PAGE.format(escape(reason)), status, headers)
+    return JSONResponse({"detail": reason}, status, headers)
+
+
 def _is_address(name: str) -> bool:
     try:
         ipaddress.ip_address(name)
@@ -111,7 +126,7 @@ def _is_foreign(headers: Headers, host: str) -> bool:
 def _carries(token: str, scope: Scope, headers: Headers) -> bool:
     """Whether a request shows the token: as a header, a cookie, or the page in its address."""
     shown = [headers.get("authorization", "").removeprefix("Bearer ")]
-    shown.append(cookie_parser(headers.get("cookie", "")).get(COOKIE, ""))
+    shown.append(cookie_parser(headers.get("cookie", "")).get(cookie_name(token), ""))
     if scope["path"] == "/":
         shown += parse_qs(scope["query_string"].decode("latin-1")).get("token", [])
     return any(

@@ -17,11 +17,24 @@ _GRACE_SECONDS = 2  # for answers under way when the server ends
 
 
 class _Server(uvicorn.Server):
-    """Ends at a signal without raising it again, which would cancel the cleaning up."""
+    """Ends at a signal without raising it again, which would cancel the cleaning up.
+
+    Args:
+        config: how to serve.
+        ending: set at the end, for streams that would otherwise go on.
+    """
+
+    def __init__(self, config: uvicorn.Config, ending: asyncio.Event) -> None:
+        super().__init__(config)
+        self._ending = ending
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.force_exit = self.should_exit
         self.should_exit = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._ending.set()
+        await super().shutdown(sockets)
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -75,4 +88,4 @@ async def _serve(app: FastAPI, bound: socket.socket, url: str, open_page: bool) 
         print(f"Unbraid listens at {url}  (Ctrl-C ends it)", flush=True)
         if open_page:
             asyncio.get_running_loop().run_in_executor(None, webbrowser.open, url)
-        await _Server(config).serve([bound])
+        await _Server(config, app.state.ending).serve([bound])

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from importlib.resources import as_file, files
 from pathlib import Path
 
+from starlette.requests import ClientDisconnect
+
 from unbraid.errors import AudioError, UnbraidError
-from unbraid.web.downloads import clean_name
+from unbraid.web.downloads import clean_name, formats_of
 from unbraid.web.jobs import Job, Jobs
 from unbraid.web.process import Child, DiedError
 from unbraid.web.schemas import Format, JobView
 from unbraid.web.settings import Settings
-from unbraid.web.storage import Storage, TooLargeError, Upload
+from unbraid.web.storage import Storage, TooLargeError, Upload, room
 
 EXAMPLE = files("unbraid.web") / "example" / "lithium.ogg"
 EXAMPLE_NAME = "Lithium (Software-Entwicklungskit).ogg"
 _READ_SECONDS = 120.0  # longest that finding a song's length may take
+_SILENCE_SECONDS = 15.0  # longest in a stream of events
 _LINGER_SECONDS = 2.0  # reading on after a refusal, so that a client that still sends sees it
 
 
@@ -52,15 +55,23 @@ class Service:
         await self._reader.close()
         await self._encoder.close()
 
-    async def upload(self, body: AsyncIterator[bytes], name: str, declared: int) -> Job:
+    async def upload(
+        self,
+        body: AsyncIterator[bytes],
+        name: str,
+        declared: int,
+        hung_up: Callable[[], Awaitable[bool]],
+    ) -> Job:
         """Take a song in and put it into the queue.
 
         Args:
             body: the file's bytes.
             name: what the user calls it.
             declared: size that the request states in bytes, 0 if it states none.
+            hung_up: whether nobody waits for the answer any more.
 
         Raises:
+            ClientDisconnect: nobody does.
             BusyError: the queue is full.
             TooLargeError: too many bytes, or too long.
             FullError: no room on disk.
@@ -68,7 +79,7 @@ class Service:
             AudioError: it is no audio that can be read.
         """
         try:
-            with self.jobs.place():
+            with self.jobs.place(), room():
                 job_id = self.storage.create()
                 upload = Upload(
                     self.storage.song(job_id),
@@ -80,7 +91,10 @@ class Service:
                     self.jobs.reserve(job_id, declared)
                     async for size in upload.receive(body):
                         self.jobs.reserve(job_id, max(size, declared))
-                    return await self._admit(job_id, name)
+                    found = await self._measure(job_id)
+                    if await hung_up():
+                        raise ClientDisconnect
+                    return self._admit(job_id, name, found)
                 except BaseException:
                     self.storage.remove(job_id)
                     raise
@@ -96,11 +110,11 @@ class Service:
             BusyError: the queue is full.
             FullError: no room on disk.
         """
-        with self.jobs.place(), as_file(EXAMPLE) as song:
+        with self.jobs.place(), room(), as_file(EXAMPLE) as song:
             job_id = self.storage.create()
             try:
                 shutil.copyfile(song, self.storage.song(job_id))
-                return await self._admit(job_id, EXAMPLE_NAME)
+                return self._admit(job_id, EXAMPLE_NAME, await self._measure(job_id))
             except BaseException:
                 self.storage.remove(job_id)
                 raise
@@ -114,21 +128,35 @@ class Service:
         if stem not in job.stems:
             return None
         path = self.storage.encoded(job.id, stem, format)
+        if format == "wav" or path.exists():
+            return path
         async with self._encoding:
-            if not path.exists() and format != "wav":
-                source = self.storage.encoded(job.id, stem, "wav")
-                request = {"task": "encode", "source": str(source), "target": str(path)}
-                try:
-                    await self._encoder.ask(request)
-                except DiedError:
-                    raise AudioError("encoding failed: take wav") from None
-                except UnbraidError as error:
-                    raise AudioError(str(error).removeprefix(f"{path}: ")) from None
+            if not path.exists():  # nobody else had it encoded meanwhile
+                await self._encode(job, self.storage.encoded(job.id, stem, "wav"), path)
                 if self.jobs.get(job.id) is None:  # deleted meanwhile
                     self.storage.remove(job.id)
                     return None
                 self.jobs.reserve(job.id, self.storage.size(job.id))
         return path
+
+    async def stems(self, job: Job, format: Format) -> list[Path]:
+        """Files of all stems, in WAV those that the format cannot hold.
+
+        Raises:
+            UnbraidError: a stem cannot be encoded.
+        """
+        formats = self.formats(job)
+        found = [
+            await self.stem(job, stem, format if format in formats[stem] else "wav")
+            for stem in job.stems
+        ]
+        return [path for path in found if path is not None]
+
+    def formats(self, job: Job) -> dict[str, list[Format]]:
+        """Formats that can hold each stem of a job."""
+        return {
+            stem: formats_of(job.sample_rate, job.channels, stem in job.loud) for stem in job.stems
+        }
 
     def view(self, job: Job) -> JobView:
         """A job as the API shows it."""
@@ -143,16 +171,22 @@ class Service:
             sample_rate=job.sample_rate,
             channels=job.channels,
             stems=job.stems,
+            formats=self.formats(job),
             warnings=job.warnings,
             error=job.error,
             created=job.created,
             expires=self.jobs.expires(job),
         )
 
-    async def events(self, job_id: str) -> AsyncIterator[str]:
-        """A job's states as server-sent events, until it is finished or deleted."""
+    async def events(self, job_id: str, ending: asyncio.Event) -> AsyncIterator[str]:
+        """A job's states as server-sent events, until it is finished or deleted.
+
+        Args:
+            job_id: the job.
+            ending: set when the server is about to end, which ends this too.
+        """
         last = None
-        while True:
+        while not ending.is_set():
             change = self.jobs.change
             job = self.jobs.get(job_id)
             if job is None:
@@ -164,29 +198,50 @@ class Service:
                 last = view
             if job.finished:
                 return
-            try:
-                await asyncio.wait_for(change.wait(), 15.0)
-            except asyncio.TimeoutError:
+            if not await _any_of(change, ending, seconds=_SILENCE_SECONDS):
                 yield ": still here\n\n"
 
-    async def _admit(self, job_id: str, name: str) -> Job:
-        """Put an arrived song into the queue if it is audio and within the limits."""
-        song = self.storage.song(job_id)
-        limit = self.settings.max_seconds
+    async def _encode(self, job: Job, source: Path, target: Path) -> None:
+        request = {"task": "encode", "source": str(source), "target": str(target)}
+        try:
+            await self._encoder.ask(request)
+        except DiedError:
+            raise AudioError("encoding failed: take wav") from None
+        except UnbraidError as error:
+            raise AudioError(self.storage.without_paths(job.id, str(error))) from None
+
+    async def _measure(self, job_id: str) -> dict[str, int]:
+        """Samples, sample rate and channels of an arrived song if it is audio."""
+        song, limit = self.storage.song(job_id), self.settings.max_seconds
         request = {"task": "measure", "song": str(song), "max_seconds": limit}
         try:
-            found = await asyncio.wait_for(self._reader.ask(request), _READ_SECONDS)
+            return await asyncio.wait_for(self._reader.ask(request), _READ_SECONDS)
         except (DiedError, asyncio.TimeoutError):
             raise AudioError("this file cannot be read: export it again, as WAV or FLAC") from None
         except UnbraidError as error:
-            raise AudioError(str(error).removeprefix(f"{song}: ")) from None
+            raise AudioError(self.storage.without_paths(job_id, str(error))) from None
+
+    def _admit(self, job_id: str, name: str, found: dict[str, int]) -> Job:
+        """Put a measured song into the queue if it is within the limits."""
+        limit = self.settings.max_seconds
         if found["samples"] > limit * found["sample_rate"]:
             raise TooLargeError(f"the song is longer than {limit / 60:g} minutes")
         stems = len(self.jobs.stems) * found["samples"] * found["channels"] * 4  # bytes, as floats
-        self.jobs.reserve(job_id, song.stat().st_size + stems)
+        self.jobs.reserve(job_id, self.storage.size(job_id) + stems)
         return self.jobs.add(job_id, clean_name(name), **found)
 
 
 async def _discard(body: AsyncIterator[bytes]) -> None:
     async for _ in body:
         pass
+
+
+async def _any_of(*events: asyncio.Event, seconds: float) -> bool:
+    """Wait until one of them is set; False if none was in time."""
+    waits = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        done, _ = await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+    return bool(done)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
+import os
 import re
 import secrets
 import shutil
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +31,21 @@ class FullError(UnbraidError):
 
 class StalledError(UnbraidError):
     """An upload that stopped coming."""
+
+
+@contextmanager
+def room() -> Iterator[None]:
+    """Surrounds what writes to the disk.
+
+    Raises:
+        FullError: the disk is full.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise FullError("the server's disk is full: delete songs, or try later") from error
 
 
 class Storage:
@@ -120,6 +138,12 @@ class Storage:
                 continue
             self._sizes[folder.name] = self.size(folder.name)
             yield folder.name, record
+
+    def without_paths(self, job_id: str, reason: str) -> str:
+        """A reason that calls a job's files by their names, and the song not at all."""
+        shown = reason.removeprefix(f"{self.song(job_id)}: ")
+        folder = re.escape(f"{self._folder(job_id)}{os.sep}")
+        return re.sub(rf"{folder}((stems|encoded)[/\\])?", "", shown)
 
     def _folder(self, job_id: str) -> Path:
         return self._jobs / job_id

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unbraid.audio import AudioReader, AudioWriter
+from unbraid.audio.quantize import exceeds
 from unbraid.errors import AudioError, UnbraidError
 from unbraid.planning import Options, Song, Task, describe
 
@@ -61,7 +62,19 @@ def separate(report: Callable[[float], None], song: str, out: str) -> dict[str, 
         if "\n" in result.error:  # a traceback
             raise RuntimeError(result.error)
         raise AudioError(result.error)
-    return {"stems": list(result.files), "warnings": result.warnings}
+    loud = [stem for stem, path in result.files.items() if _is_loud(Path(path))]
+    return {"stems": list(result.files), "loud": loud, "warnings": result.warnings}
+
+
+def _is_loud(path: Path) -> bool:
+    """Whether a stem exceeds full scale, so that no file of integers holds it."""
+    with AudioReader(path) as reader:
+        if reader.info.bit_depth != "32f":
+            return False
+        while (block := reader.read(_BLOCK)).shape[1]:
+            if exceeds(float(block.min()), float(block.max()), 24):
+                return True
+    return False
 
 
 def encode(report: Callable[[float], None], source: str, target: str) -> dict[str, Any]:

@@ -1,0 +1,196 @@
+"""What goes wrong around a server: full disks, lost clients, its own end."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx2
+import pytest
+from starlette.testclient import TestClient
+
+from unbraid.web.app import create_app
+from unbraid.web.process import Child
+from unbraid.web.settings import Settings
+from unbraid.web.storage import Storage
+from unbraid.web.worker import UNEXPECTED
+from web_server import ONE_THREAD, finished, free_port, make_song, serving
+
+FULL = Path("/dev/full")
+needs_full = pytest.mark.skipif(not FULL.exists(), reason="this system has no full device")
+
+
+@pytest.fixture(scope="module")
+def song(tmp_path_factory) -> bytes:
+    return make_song(tmp_path_factory.mktemp("song") / "song.wav").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def long_song(tmp_path_factory) -> bytes:
+    return make_song(tmp_path_factory.mktemp("song") / "long.flac", 200).read_bytes()
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    return tmp_path / "box"
+
+
+@pytest.fixture
+def client(folder, model, monkeypatch):
+    for name, value in ONE_THREAD.items():
+        monkeypatch.setenv(name, value)
+    app = create_app(Settings(folder, model=str(model), device="cpu"))
+    with TestClient(app, base_url="http://localhost") as client:
+        yield client
+
+
+def upload(client, song: bytes) -> dict:
+    answer = client.post("/api/jobs", content=song)
+    assert answer.status_code == 202, answer.text
+    return answer.json()
+
+
+def no_room(*args: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_disk_that_is_full_for_a_moment_is_logged_and_stops_nothing(
+    client, song, monkeypatch, caplog
+):
+    with monkeypatch.context() as patch:
+        patch.setattr(Storage, "save", no_room)
+        assert finished(client, upload(client, song))["status"] == "done"
+
+    assert "No space left" in caplog.text
+    assert client.get("/api/health").json() == {"status": "ok"}
+    assert finished(client, upload(client, song))["status"] == "done"
+
+
+@pytest.mark.parametrize("where", [(Storage, "settle"), (Child, "greet")])
+def test_an_error_that_nobody_expects_costs_one_song_at_most(
+    client, song, monkeypatch, caplog, where
+):
+    with monkeypatch.context() as patch:
+        patch.setattr(*where, no_room)
+        first = finished(client, upload(client, song))
+        time.sleep(0.2)
+
+    if where == (Storage, "settle"):
+        assert (first["status"], first["error"]) == ("failed", UNEXPECTED)
+        assert "Traceback" in caplog.text
+    assert client.get("/api/health").json() == {"status": "ok"}
+    assert finished(client, upload(client, song))["status"] == "done"
+
+
+@needs_full
+@pytest.mark.parametrize("size", [10, 1 << 20])
+def test_an_upload_to_a_full_disk_is_refused_as_such_and_leaves_nothing(
+    client, folder, monkeypatch, size
+):
+    monkeypatch.setattr(Storage, "song", lambda self, job_id: FULL)
+
+    refused = client.post("/api/jobs", content=b"\x00" * size)
+
+    assert refused.status_code == 507
+    assert "full" in refused.json()["detail"]
+    assert not list((folder / "jobs").iterdir())
+
+
+def test_the_error_of_a_failed_song_names_no_folder_of_the_server(client, song, long_song, folder):
+    first, second = upload(client, long_song), upload(client, song)
+    (folder / "jobs" / second["id"] / "stems").write_text("in the way", encoding="utf-8")
+    client.delete(f"/api/jobs/{first['id']}")
+
+    error = finished(client, second)["error"]
+
+    assert error.startswith("vocals.wav: cannot be written")
+    assert str(folder) not in error
+
+
+def test_files_that_are_there_do_not_wait_for_one_that_is_encoded(client, song, monkeypatch):
+    job = finished(client, upload(client, song))
+    stems = f"/api/jobs/{job['id']}/stems"
+    assert client.get(f"{stems}/vocals.flac").status_code == 200
+    begun, go_on = threading.Event(), threading.Event()
+    ask = Child.ask
+
+    async def slow(self: Child, request: dict, *args: object) -> dict:
+        begun.set()
+        while not go_on.is_set():
+            await asyncio.sleep(0.01)
+        return await ask(self, request, *args)
+
+    monkeypatch.setattr(Child, "ask", slow)
+    with ThreadPoolExecutor() as pool:
+        encoded = pool.submit(client.get, f"{stems}/vocals.mp3")
+        assert begun.wait(20)
+        try:
+            for name in ("vocals.wav", "vocals.flac"):
+                there = pool.submit(client.get, f"{stems}/{name}")
+                assert there.result(20).status_code == 200
+            assert not encoded.done()
+        finally:
+            go_on.set()
+        assert encoded.result(20).status_code == 200
+
+
+def test_the_song_of_a_client_that_hung_up_is_dropped(folder, model, song):
+    def sizes() -> list[int]:
+        return [path.stat().st_size for path in (folder / "jobs").glob("*/song")]
+
+    with (
+        serving(folder, model) as url,
+        httpx2.Client(base_url=url, timeout=60) as client,
+        socket.create_connection((client.base_url.host, client.base_url.port)) as sender,
+    ):
+        head = f"POST /api/jobs HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(song)}\r\n\r\n"
+        sender.sendall(head.encode() + song)
+        until(lambda: sizes() == [len(song)])
+        sender.close()
+
+        until(lambda: not list((folder / "jobs").iterdir()))
+        assert client.get("/api/jobs").json() == []
+
+
+def until(so: object, seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not so():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_streams_end_with_the_server_at_once_and_quietly(folder, model, long_song):
+    port = free_port()
+    command = [sys.executable, "-m", "unbraid", "serve", "--port", port, "--folder", folder]
+    server = subprocess.Popen(
+        [*map(str, command), "--model", str(model), "--device", "cpu"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **ONE_THREAD},
+    )
+    try:
+        assert "listens at" in server.stdout.readline()
+        with httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
+            job = upload(client, long_song)
+            with client.stream("GET", f"/api/jobs/{job['id']}/events") as events:
+                lines = events.iter_lines()
+                assert next(lines).startswith("data: ")
+                server.send_signal(signal.SIGINT)
+                for _ in lines:  # raises if it is cut off, as it is after the time of grace
+                    pass
+            said = server.communicate(timeout=20)[1]
+    finally:
+        server.kill()
+
+    assert said == ""
+    assert server.returncode == 0
