@@ -126,6 +126,33 @@ def test_bad_songs_are_reported_and_the_rest_is_done(tmp_path, jobs):
     assert results["a.wav"].duration == 0.5
 
 
+def test_a_folder_that_cannot_be_read_is_reported_and_the_rest_is_done(tmp_path, monkeypatch):
+    for name in ["a.wav", "secret.wav", "secret/b.wav", "z/c.wav"]:
+        make_song(tmp_path / "in" / name)
+    scan = os.scandir
+
+    def refuse(path):
+        if Path(path).name == "secret":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    results = run([tmp_path / "in"], tmp_path / "out")
+    secret = tmp_path / "in/secret"
+    assert results["secret"].error == f"{secret}: cannot be read: Permission denied"
+    done = {name for name, result in results.items() if result.status == "done"}
+    assert done == {"a.wav", "secret.wav", "c.wav"}
+    results = run([secret], tmp_path / "out2")
+    assert results["secret"].error == f"{secret}: cannot be read: Permission denied"
+
+
+def test_a_path_that_cannot_be_looked_at_is_reported_and_the_rest_is_done(tmp_path):
+    long = tmp_path / f"{'x' * 300}.wav"
+    results = run([long, make_song(tmp_path / "a.wav")], tmp_path / "out")
+    assert results["a.wav"].status == "done"
+    assert results[long.name].error.startswith(f"{long}: ")
+
+
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_bug_keeps_its_traceback_and_the_rest_is_done(tmp_path, jobs):
     for name in ["a.wav", "bug.wav", "c.wav"]:

@@ -24,15 +24,17 @@ SUFFIXES = frozenset((
 
 @dataclass(frozen=True)
 class Song:
-    """A song to separate.
+    """A song to separate, or a folder whose songs cannot be listed.
 
     Attributes:
         path: the file: a Path, or for a fleet also a Url.
         folder: where its stems go, relative to the output folder.
+        fault: of a folder: why it cannot be read.
     """
 
     path: PurePath
     folder: PurePath = Path()
+    fault: str | None = None
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,8 @@ class Result:
 def find_songs(inputs: Iterable[Path], out_dir: Path) -> list[Song]:
     """Songs among files and folders: files as given, folders searched to any depth and mirrored.
 
-    Hidden files and folders are left out, and so is what lies in `out_dir`.
+    Hidden files and folders are left out, and so is what lies in `out_dir`. A folder that cannot
+    be read is among them, with its fault.
 
     Args:
         inputs: files and folders.
@@ -110,7 +113,7 @@ def find_songs(inputs: Iterable[Path], out_dir: Path) -> list[Song]:
     """
     songs: dict[str, Song] = {}
     for given in inputs:
-        found = _search(given, out_dir) if given.is_dir() else [Song(given)]
+        found = _search(given, out_dir) if os.path.isdir(given) else [Song(given)]
         if not found:
             raise AudioError(f"{given}: no audio or video files in this folder")
         for song in found:
@@ -125,12 +128,21 @@ def _search(root: Path, out_dir: Path) -> list[Song]:
 def walk(root: Path, out_dir: PurePath) -> Iterator[list[Song]]:
     """Songs of a folder and its subfolders, one list a folder, listed as they are asked for.
 
+    A folder that cannot be read comes with the next list, with its fault.
+
     Args:
         root: the folder.
         out_dir: folder that output goes to, which is left out.
     """
     output = os.path.abspath(out_dir)
-    for folder, subfolders, files in os.walk(root):
+    unread: list[Song] = []
+
+    def note(error: OSError) -> None:
+        folder = Path(error.filename)
+        fault = f"{folder}: cannot be read: {reason(error)}"
+        unread.append(Song(folder, folder.relative_to(root), fault))
+
+    for folder, subfolders, files in os.walk(root, onerror=note):
         subfolders[:] = [
             name
             for name in sorted(subfolders)
@@ -138,8 +150,11 @@ def walk(root: Path, out_dir: PurePath) -> Iterator[list[Song]]:
         ]
         below = Path(folder).relative_to(root)
         songs = [Song(Path(folder, name), below) for name in sorted(files) if is_song(name)]
-        if songs:
-            yield songs
+        if unread or songs:
+            yield [*unread, *songs]
+        unread.clear()
+    if unread:
+        yield unread
 
 
 def is_song(name: str) -> bool:
@@ -196,7 +211,8 @@ def plan(
         write to the same file as another or over an input, and ones whose output exists.
     """
     tasks: list[Task] = []
-    results: list[Result] = []
+    results = [Result(song, "failed", error=song.fault) for song in songs if song.fault]
+    songs = [song for song in songs if not song.fault]
     outputs = {song: outputs_of(song, options) for song in songs}
     owners: dict[str, list[Song]] = {}
     for song, paths in outputs.items():
@@ -253,6 +269,12 @@ def _check_clashes(
                 raise AudioError(
                     f"{form} is a song itself and would be overwritten: choose another --out"
                 )
+
+
+def reason(error: Exception) -> str:
+    """The first line of why something failed, without the place."""
+    said = error.strerror if isinstance(error, OSError) else None
+    return (str(said or error).strip() or type(error).__name__).splitlines()[0]
 
 
 def describe(error: UnbraidError | OSError) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import re
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pyarrow as pa
@@ -32,11 +34,33 @@ SCHEMA = pa.schema(
         ("finished", pa.timestamp("ms", tz="UTC")),
     ]
 )
+_NAMING = ("path", "outputs", "warnings", "error")  # columns that name files
 _PARTS = f"{HIDDEN}/manifest"
 _SONGS = 16  # songs after which what is known is written
 _SECONDS = 30.0  # or after this time
 
+_ESCAPE = re.compile(r"\\(u+d[89a-f][0-9a-f]{2})")
+
 Row = dict[str, Any]
+
+
+def escape(text: str) -> str:
+    r"""A path, or a text with paths in it, as the manifest has it.
+
+    Bytes of a file name that are not UTF-8, which Python has as surrogates, become `\udc..`. Where
+    a name holds those very letters, they get one more `u`. Any other text stays as it is.
+    """
+    return _ESCAPE.sub(r"\\u\1", text).encode("utf-8", "backslashreplace").decode()
+
+
+def unescape(text: str) -> str:
+    """The text of which `escape` made this one."""
+
+    def meant(found: re.Match[str]) -> str:
+        letters = found[1]
+        return "\\" + letters[1:] if letters[1] == "u" else chr(int(letters[1:], 16))
+
+    return _ESCAPE.sub(meant, text)
 
 
 class Manifest:
@@ -70,16 +94,18 @@ class Manifest:
             model: SHA-256 of the weights.
             options: as JSON.
         """
-        number = self._row_of.get(path)
+        number = self._row_of.get(escape(path))
         if number is None:
             return None
         row: Row = self._old.slice(number, 1).to_pylist()[0]
         asked = ("done", model, options)
-        return row if (row["status"], row["model"], row["options"]) == asked else None
+        if (row["status"], row["model"], row["options"]) != asked:
+            return None
+        return _in_texts(unescape, row)
 
     def add(self, row: Row) -> None:
         """Note what became of a song; written with every 16th, or the first after 30 seconds."""
-        self._waiting.append(row)
+        self._waiting.append(_in_texts(escape, row))
         if len(self._waiting) >= _SONGS or time.monotonic() - self._written > _SECONDS:
             self._flush()
 
@@ -102,13 +128,25 @@ class Manifest:
         self._written = time.monotonic()
 
     def _read(self, name: str) -> pa.Table:
+        content = self._store.read(name)
         try:
-            return parquet.read_table(io.BytesIO(self._store.read(name))).cast(SCHEMA)
+            return parquet.read_table(io.BytesIO(content)).cast(SCHEMA)
         except (pa.ArrowException, ValueError) as error:
             why = str(error).splitlines()[0]
             raise DataError(
                 f"{name} in the output folder is not a manifest of this version ({why}): remove it"
             ) from error
+
+
+def _in_texts(change: Callable[[str], str], row: Row) -> Row:
+    """The row with the texts changed that may name files."""
+
+    def changed(value: Any) -> Any:
+        if isinstance(value, (list, tuple)):
+            return type(value)(map(changed, value))
+        return change(value) if isinstance(value, str) else value
+
+    return {name: changed(value) if name in _NAMING else value for name, value in row.items()}
 
 
 def _newest(tables: list[pa.Table]) -> pa.Table:

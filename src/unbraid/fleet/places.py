@@ -11,7 +11,7 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
 from unbraid.errors import AudioError, UnbraidError
-from unbraid.planning import Song, find_songs, is_song, walk
+from unbraid.planning import Song, find_songs, is_song, reason, walk
 
 
 class Url(PurePosixPath):
@@ -40,27 +40,71 @@ def open_place(place: PurePath) -> tuple[Any, str]:
     """The fsspec file system of a place, and the place's path in it.
 
     Raises:
-        UnbraidError: the URL's scheme is unknown, or its package is not installed.
+        UnbraidError: the URL's scheme is unknown, its package is not installed, or the storage
+            does not answer.
     """
-    from fsspec.core import url_to_fs
+    from fsspec import get_filesystem_class
     from fsspec.implementations.local import LocalFileSystem
 
     if not isinstance(place, Url):
         return LocalFileSystem(auto_mkdir=True), str(absolute(place))
-    if place.parts[0][:-1] in _ON_DISK:
+    scheme = place.parts[0][:-1]
+    if scheme in _ON_DISK:
         return LocalFileSystem(auto_mkdir=True), str(Path("/", *place.parts[1:]))
-    try:  # without a cache, as what other workers write must be seen at once
-        system, path = url_to_fs(str(place), use_listings_cache=False)
-    except (ImportError, ValueError) as error:
-        raise UnbraidError(f"{place}: {str(error).splitlines()[0]}") from error
-    return system, path
+    with _one_line(place, "cannot be opened"):
+        kind = get_filesystem_class(scheme)
+        settings = kind._get_kwargs_from_urls(str(place))
+        # without a cache, as what other workers write must be seen at once
+        system = kind(use_listings_cache=False, **settings)
+        if not place.parts[2:]:
+            return system, kind._strip_protocol(str(place))
+        # a name stands for the rest, in which fsspec would take `::` for the start of another URL
+        path = kind._strip_protocol(f"{scheme}://{place.parts[1]}/-")
+        return system, path.removesuffix("-") + "/".join(place.parts[2:])
+
+
+@contextmanager
+def _one_line(place: PurePath, failure: str) -> Iterator[None]:
+    """Calls of a storage, whose errors become one line.
+
+    Args:
+        place: the file or folder that they are about.
+        failure: what went wrong if they fail, such as "cannot be read".
+
+    Raises:
+        UnbraidError: the storage failed.
+    """
+    try:
+        yield
+    except UnbraidError:
+        raise
+    except FileNotFoundError as error:
+        raise UnbraidError(f"{place}: no such file or folder") from error
+    except Exception as error:  # every kind of storage has its own
+        raise UnbraidError(f"{place}: {failure}: {reason(error)}") from error
+
+
+def fetch(place: Url, copy: Path) -> None:
+    """Copy a file to this machine.
+
+    Args:
+        place: the file.
+        copy: where it goes.
+
+    Raises:
+        UnbraidError: it is not there, or the storage failed.
+    """
+    system, path = open_place(place)
+    with _one_line(place, "cannot be read"):
+        system.get_file(path, str(copy))
 
 
 def list_songs(inputs: Sequence[PurePath], out_dir: PurePath) -> Iterator[list[Song]]:
     """Songs among files and folders, in lists outside of which no song has the same output.
 
     One folder is listed a subfolder at a time, as the lists are asked for; several inputs, or a
-    folder that output goes into, are listed whole, as `find_songs` does.
+    folder that output goes into, are listed whole, as `find_songs` does. A folder that cannot be
+    read is among them, with its fault.
 
     Args:
         inputs: files and folders, as Path or Url.
@@ -68,6 +112,7 @@ def list_songs(inputs: Sequence[PurePath], out_dir: PurePath) -> Iterator[list[S
 
     Raises:
         AudioError: a folder holds no song.
+        UnbraidError: the storage of an input does not answer.
     """
     if len(inputs) == 1 and not _within(inputs[0], out_dir):
         yield from _folders(inputs[0], out_dir)
@@ -89,63 +134,89 @@ def _within(place: PurePath, folder: PurePath) -> bool:
 
 
 def _folders(given: PurePath, out_dir: PurePath) -> Iterator[list[Song]]:
-    if isinstance(given, Path):
-        is_folder = given.is_dir()
-        found = walk(given, out_dir) if is_folder else iter(())
-    else:
-        system, root = open_place(given)
-        is_folder = system.isdir(root)
-        found = _walk_url(system, root, out_dir) if is_folder else iter(())
-    if not is_folder:
+    if not _is_folder(given):
         yield [Song(given)]
         return
     empty = True
-    for songs in found:
+    for songs in walk(given, out_dir) if isinstance(given, Path) else _walk_url(given, out_dir):
         empty = False
         yield songs
     if empty:
         raise AudioError(f"{given}: no audio or video files in this folder")
 
 
-def _walk_url(system: Any, root: str, out_dir: PurePath) -> Iterator[list[Song]]:
-    root = root.rstrip("/")
-    for folder, subfolders, files in system.walk(root):
-        subfolders[:] = [
-            name
-            for name in sorted(subfolders)
-            if not name.startswith(".") and _url(system, f"{folder}/{name}") != out_dir
+def _is_folder(place: PurePath) -> bool:
+    if isinstance(place, Path):
+        return os.path.isdir(place)
+    system, path = open_place(place)
+    with _one_line(place, "cannot be read"):
+        return bool(system.isdir(path))
+
+
+def _walk_url(root: PurePath, out_dir: PurePath) -> Iterator[list[Song]]:
+    """As `walk`; fsspec's own does not say which folder it could not read."""
+    system, top = open_place(root)
+    waiting = [(PurePosixPath(), top)]
+    while waiting:
+        below, path = waiting.pop()
+        folder = root / below
+        try:
+            subfolders, files = _list(system, path, folder)
+        except UnbraidError as error:
+            yield [Song(folder, below, str(error))]
+            continue
+        waiting += [
+            (below / name, subfolders[name])
+            for name in sorted(subfolders, reverse=True)
+            if not name.startswith(".") and folder / name != out_dir
         ]
-        below = PurePosixPath(folder.rstrip("/")[len(root) :].lstrip("/"))
-        songs = [
-            Song(_url(system, f"{folder}/{name}"), below) for name in sorted(files) if is_song(name)
-        ]
+        songs = [Song(folder / name, below) for name in sorted(files) if is_song(name)]
         if songs:
             yield songs
 
 
-def _url(system: Any, path: str) -> Url:
-    return Url(system.unstrip_protocol(path))
+def _list(system: Any, path: str, folder: PurePath) -> tuple[dict[str, str], set[str]]:
+    """Subfolders of a folder, name -> path in the system, and the names of its files."""
+    with _one_line(folder, "cannot be read"):
+        entries = system.ls(path, detail=True)
+    subfolders: dict[str, str] = {}
+    files: set[str] = set()
+    for entry in entries:
+        inner = entry["name"].rstrip("/")
+        name = inner.rpartition("/")[2]
+        if entry["type"] == "directory" and inner != path:
+            subfolders[name] = inner
+        elif inner != path:  # object storage may have a file that stands for the folder itself
+            files.add(name)
+    return subfolders, files
 
 
 class Store:
     """A folder that output goes to, on disk or in object storage; files appear whole or not at all.
 
-    All names are relative to the folder.
+    All names are relative to the folder. Whatever the storage fails at is an UnbraidError.
 
     Args:
         root: the folder.
     """
 
     def __init__(self, root: PurePath) -> None:
+        self._root = root
         self._system, self._path = open_place(root)
 
     def exists(self, name: str) -> bool:
         """Whether a file is there."""
-        return bool(self._system.exists(self._full(name)))
+        with _one_line(self._root / name, "cannot be looked for"):
+            try:
+                self._system.info(self._full(name))  # its exists says no if the storage is down
+            except (FileNotFoundError, NotADirectoryError):
+                return False
+        return True
 
     def read(self, name: str) -> bytes:
         """Content of a file."""
-        content: bytes = self._system.cat_file(self._full(name))
+        with _one_line(self._root / name, "cannot be read"):
+            content: bytes = self._system.cat_file(self._full(name))
         return content
 
     def write(self, name: str, content: bytes) -> None:
@@ -166,14 +237,17 @@ class Store:
 
     def names(self, folder: str) -> list[str]:
         """Files of a folder, sorted; none if it isn't there."""
-        if not self._system.exists(self._full(folder)):
+        if not self.exists(folder):
             return []
-        found = self._system.ls(self._full(folder), detail=False)
+        with _one_line(self._root / folder, "cannot be read"):
+            found = self._system.ls(self._full(folder), detail=False)
         return sorted(f"{folder}/{PurePosixPath(path).name}" for path in found)
 
     def remove(self, folder: str) -> None:
         """Remove a folder with all that it holds, if it is there."""
-        if self._system.exists(self._full(folder)):
+        if not self.exists(folder):
+            return
+        with _one_line(self._root / folder, "cannot be removed"):
             if _on_disk(self._system):
                 self._system.rm(self._full(folder), recursive=True)
                 return
@@ -187,18 +261,19 @@ class Store:
     def _replacing(self, name: str, uploads: str) -> Iterator[str]:
         """A path to write to, which goes to its name at a clean exit and vanishes at any other."""
         temporary, target = self._full(f"{uploads}/{uuid.uuid4().hex}"), self._full(name)
-        try:
-            yield temporary
-            if _on_disk(self._system):
-                Path(target).parent.mkdir(parents=True, exist_ok=True)
-                os.replace(temporary, target)
-            else:  # objects appear whole; its mv would expand wildcards
-                self._system.cp_file(temporary, target)
-                self._system.rm_file(temporary)
-        except BaseException:
-            with suppress(Exception):
-                self._system.rm_file(temporary)
-            raise
+        with _one_line(self._root / name, "cannot be written"):
+            try:
+                yield temporary
+                if _on_disk(self._system):
+                    Path(target).parent.mkdir(parents=True, exist_ok=True)
+                    os.replace(temporary, target)
+                else:  # objects appear whole; its mv would expand wildcards
+                    self._system.cp_file(temporary, target)
+                    self._system.rm_file(temporary)
+            except BaseException:
+                with suppress(Exception):
+                    self._system.rm_file(temporary)
+                raise
 
 
 def _on_disk(system: Any) -> bool:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal
 from unbraid.audio import probe
 from unbraid.batch import separate_song
 from unbraid.errors import UnbraidError
-from unbraid.fleet.places import Store, open_place
+from unbraid.fleet.places import Store, Url, fetch
 from unbraid.planning import Options, Song, Task, describe, outputs_of
 
 if TYPE_CHECKING:
@@ -183,12 +183,11 @@ class Worker:
         return Report("done", outputs, sha256, *facts)
 
     def _fetch(self, place: PurePath, folder: Path) -> Path:
-        if isinstance(place, Path):
-            return place
+        if not isinstance(place, Url):
+            return Path(place)
         folder.mkdir()
         copy = folder / place.name
-        system, path = open_place(place)
-        system.get_file(path, str(copy))
+        fetch(place, copy)
         return copy
 
 
