@@ -203,3 +203,31 @@ def test_nothing_sticks_out_on_a_phone(browser, url):
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert page.locator("#sounds input").first.bounding_box()["height"] >= 44
     page.close()
+
+
+def test_a_broken_connection_is_tried_again_and_then_told(browser, url):
+    broken = []
+
+    def break_off(route):
+        broken.append(route.request.url)
+        if len(broken) > 1:
+            route.continue_()
+        else:
+            route.abort()
+
+    page = browser.new_page()
+    page.route("**/sounds/*.wav", break_off)
+    page.goto(url)
+    page.get_by_label("Your name").fill("Unlucky")
+    page.keyboard.press("Enter")
+    page.locator("#desk").wait_for()
+    assert broken[0] == broken[1]
+
+    page.unroute("**/sounds/*.wav")
+    page.route("**/sounds/*.wav", lambda route: route.abort())
+    page.reload()
+    page.locator("#problem").wait_for()
+    said = "The connection to the server broke; reload the page to try again."
+    assert page.locator("#problem").inner_text() == said
+    assert page.locator("#loading").inner_text() == ""
+    page.close()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from browser import needs_browser, playwright, running_browser, watched
-from web_server import ONE_THREAD, serving
+from web_server import ONE_THREAD, make_song, serving
 
 SONG = Path(str(files("unbraid.web") / "example" / "lithium.ogg"))
 
@@ -102,6 +102,53 @@ def test_keys_seek_loop_and_pause(page):
     page.keyboard.press("o")
 
 
+def test_keys_go_on_after_the_mouse(page):
+    """What was clicked keeps the focus, but no keys that do something in the whole page."""
+    karaoke = page.get_by_role("button", name="Karaoke")
+    speed = page.get_by_label("Speed")
+    speed.click()
+    speed.select_option("0.9")
+    page.keyboard.press("k")
+    assert karaoke.get_attribute("aria-pressed") == "true"
+    page.keyboard.press("o")
+    speed.focus()
+    page.keyboard.press("ArrowDown")
+    playwright.expect(speed).to_be_focused()  # chosen by keys, of which it may need more
+    speed.select_option("1")
+
+    page.locator("#seek").click(position={"x": 1, "y": 5})
+    page.keyboard.press("Home")
+    for key, place in [("ArrowRight", 5), ("ArrowUp", 10), ("ArrowDown", 5), ("ArrowLeft", 0)]:
+        page.keyboard.press(key)
+        assert position(page) == pytest.approx(place)
+    page.get_by_label("Volume of vocals").focus()
+    page.keyboard.press("ArrowLeft")
+    assert page.get_by_label("Volume of vocals").input_value() == "0.99"
+    page.keyboard.press("o")
+    page.locator("#title").focus()
+
+
+@pytest.mark.parametrize("modifiers", ["Alt", "Control+Alt"])
+def test_brackets_that_need_other_keys_loop_too(page, modifiers):
+    page.evaluate("async () => (await import('/static/mixer.js')).player.seek(5)")
+    page.keyboard.press(f"{modifiers}+[")
+    page.evaluate("async () => (await import('/static/mixer.js')).player.seek(7)")
+    page.keyboard.press(f"{modifiers}+]")
+    assert page.locator("#loop-text").inner_text() == "0:05 to 0:07"
+    page.keyboard.press(f"{modifiers}+l")
+    assert page.locator("#loop-text").inner_text() == "0:05 to 0:07"
+    page.keyboard.press("l")
+
+
+@pytest.mark.parametrize("width", [320, 375])
+def test_nothing_of_a_song_sticks_out_on_a_phone(page, width):
+    before = page.viewport_size
+    page.set_viewport_size({"width": width, "height": 800})
+    root = "document.documentElement"
+    assert page.evaluate(f"{root}.scrollWidth <= {root}.clientWidth")
+    page.set_viewport_size(before)
+
+
 def test_another_speed_keeps_the_pitch_and_the_stems_in_phase(page):
     """A tone keeps its frequency, and stems that sum to a song still do after stretching."""
     measured = page.evaluate(
@@ -164,6 +211,15 @@ def test_a_reload_shows_the_song_again_and_the_list_deletes_it(page):
     assert page.evaluate("fetch('/api/jobs').then((answer) => answer.json())") == []
 
 
+def test_only_formats_that_can_hold_a_stem_are_offered(page, url, tmp_path):
+    page.goto(url)
+    page.set_input_files("#file", make_song(tmp_path / "fast.wav", rate=96_000))
+    page.get_by_role("button", name="Play").wait_for(timeout=60_000)
+    offered = page.get_by_label("Download vocals as").all_inner_texts()
+    assert offered == ["WAV", "FLAC"]
+    assert page.get_by_label("Download all stems as").all_inner_texts() == ["WAV", "FLAC", "MP3"]
+
+
 def test_the_page_asks_no_other_machine_and_breaks_no_rule_of_its_own(page, url):
     assert page.requested
     own = (url, "blob:", "data:")
@@ -179,8 +235,8 @@ def test_a_file_that_is_no_song_is_named_and_keeps_no_other_from_coming(browser,
     for name in ("notes.wav", "Notes.mp3"):
         (tmp_path / name).write_text("nothing to hear")
     page.set_input_files("#file", [tmp_path / "notes.wav", SONG, tmp_path / "Notes.mp3"])
-    page.locator("#problem").wait_for(timeout=20_000)
-    said = page.locator("#problem").text_content().splitlines()
+    page.locator("#sending").wait_for(state="hidden", timeout=20_000)
+    said = page.locator("#refused").text_content().splitlines()
     assert [line.partition("”")[0] for line in said] == ["“notes.wav", "“Notes.mp3"]
     page.locator("#songs li").nth(before).wait_for(timeout=20_000)
     assert page.locator("#songs li").count() == before + 1

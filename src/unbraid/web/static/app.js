@@ -1,7 +1,8 @@
 // Which view is shown: the address after # names the song, so that a reload shows it again.
 
+import { songInView } from "./address.js";
 import * as home from "./home.js";
-import { attempt, complain } from "./page.js";
+import { attempt, complain, worry } from "./page.js";
 import * as song from "./song.js";
 
 history.replaceState(null, "", location.pathname + location.hash); // a token does not stay in sight
@@ -11,14 +12,16 @@ let leave = () => {};
 
 function route() {
   leave();
-  const id = location.hash.slice(1);
+  complain("");
+  worry(null);
+  const id = songInView();
   leave = id ? song.show(id, limits.formats) : home.show();
 }
 
 if (limits) {
   addEventListener("hashchange", () => {
-    if (location.hash) complain("");
     route();
+    if (!songInView()) home.focus();
   });
   route();
 }

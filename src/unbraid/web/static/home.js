@@ -1,8 +1,12 @@
 // The first view: a song in, and the songs that are there.
 
+import { go } from "./address.js";
 import * as api from "./api.js";
-import { $, announce, attempt, complain, fromTemplate } from "./page.js";
+import { acceptDrops } from "./drop.js";
+import { $, announce, attempt, complain, fromTemplate, worry } from "./page.js";
+import { patiently } from "./patience.js";
 import { clock, left, track } from "./text.js";
+import * as uploads from "./uploads.js";
 
 const POLL = 1500; // ms between looks at songs that are not finished
 
@@ -10,7 +14,7 @@ let limits = null;
 let timer = 0;
 
 export async function setUp() {
-  limits = await api.server();
+  limits = await patiently(api.server);
   const minutes = Math.round(limits.max_seconds / 60);
   $("limits").textContent = `Up to ${minutes} minutes and ${Math.round(limits.max_bytes / 2 ** 20)} MB`;
   $("model").textContent = `model ${limits.model}`;
@@ -23,26 +27,18 @@ export async function setUp() {
   });
   $("example").addEventListener("click", () =>
     attempt(async () => {
-      location.hash = (await api.example()).id;
+      const job = await api.example();
+      if (isOpen()) go(job.id);
     }),
   );
-  addEventListener("dragover", (event) => {
-    event.preventDefault();
-    $("drop").classList.add("over");
-  });
-  addEventListener("dragleave", (event) => {
-    if (!event.relatedTarget) $("drop").classList.remove("over");
-  });
-  addEventListener("drop", (event) => {
-    event.preventDefault();
-    $("drop").classList.remove("over");
-    if (event.dataTransfer.files.length) {
-      location.hash = "";
-      send([...event.dataTransfer.files]);
-    }
+  acceptDrops((files, folders) => {
+    go("");
+    send(files, folders);
   });
   return limits;
 }
+
+const isOpen = () => !$("home").hidden;
 
 export function show() {
   $("home").hidden = false;
@@ -50,59 +46,61 @@ export function show() {
   list();
   return () => {
     clearTimeout(timer);
+    uploads.forget();
     $("home").hidden = true;
   };
 }
 
-/** Upload songs one after another; one that is refused does not keep the others from coming. */
-async function send(files) {
-  const stop = new AbortController();
-  $("sending-cancel").onclick = () => stop.abort();
-  const sent = [];
-  const refused = [];
+/** For the keyboard, and for those who hear the page: the view begins here. */
+export function focus() {
+  $("home").querySelector("h1").focus({ preventScroll: true });
+}
+
+async function send(files, folders = []) {
   complain("");
-  for (const file of files) {
-    if (file.size > limits.max_bytes) {
-      refused.push(`“${file.name}”: larger than the limit`);
-      continue;
-    }
-    $("sending").hidden = false;
-    $("sending-name").textContent = file.name;
-    announce(`Uploading ${file.name}`);
-    const onProgress = (fraction) => {
-      $("sending-bar").value = fraction;
-      $("sending-text").textContent = fraction < 1 ? `${Math.round(fraction * 100)} %` : "is being read";
-    };
-    try {
-      sent.push(await api.upload(file, onProgress, stop.signal));
-    } catch (error) {
-      if (error.name === "AbortError") break;
-      refused.push(`“${file.name}”: ${error.message}`);
-      if (error.final) break;
-    }
-  }
-  $("sending").hidden = true;
-  complain(refused.join(".\n"));
-  if (sent.length && files.length === 1) location.hash = sent[0].id;
-  else list();
+  const fits = (file) => file.size <= limits.max_bytes;
+  const large = files.filter((file) => !fits(file));
+  const refusals = [
+    ...folders.map((name) => ({ name, why: "a folder; choose the songs in it" })),
+    ...large.map(({ name }) => ({ name, why: "larger than the limit" })),
+  ];
+  const only = await uploads.send(files.filter(fits), refusals, list);
+  if (only && isOpen()) go(only.id);
 }
 
 async function list() {
   clearTimeout(timer);
+  if (!isOpen()) return;
   let jobs;
   try {
     jobs = await api.jobs();
   } catch (error) {
-    complain(error.message);
+    if (!isOpen()) return;
+    worry(error);
+    timer = setTimeout(list, POLL);
     return;
   }
-  if ($("home").hidden) return;
-  $("earlier").hidden = jobs.length === 0;
+  if (!isOpen()) return;
+  worry(null);
   const shown = new Map([...$("songs").children].map((item) => [item.dataset.id, item]));
   const items = jobs.map((job) => filled(shown.get(job.id) ?? entry(job), job));
   const same = items.length === shown.size && items.every((item, i) => item === $("songs").children[i]);
-  if (!same) $("songs").replaceChildren(...items); // else the focus stays where it is
+  if (!same) replace(items); // else the focus stays where it is
+  $("earlier").hidden = jobs.length === 0;
   if (jobs.some((job) => !job.expires)) timer = setTimeout(list, POLL);
+}
+
+/** Show other entries; the focus stays, or goes from an entry that is gone to the one after it. */
+function replace(items) {
+  const focused = document.activeElement;
+  const before = [...$("songs").children];
+  const place = before.findIndex((item) => item.contains(focused));
+  $("songs").replaceChildren(...items);
+  if (place < 0) return;
+  const next = before.slice(place).find((item) => item.isConnected) ?? items.at(-1);
+  if (focused.isConnected) focused.focus();
+  else if (next) next.querySelector("a").focus();
+  else focus();
 }
 
 function entry(job) {
@@ -114,8 +112,10 @@ function entry(job) {
   button.setAttribute("aria-label", `Delete ${track(job.name)}`);
   button.addEventListener("click", async () => {
     if (!confirm(`Delete ${track(job.name)} and its stems?`)) return;
-    await attempt(() => api.remove(job.id));
-    announce("Deleted");
+    await attempt(async () => {
+      await api.remove(job.id);
+      announce("Deleted");
+    });
     list();
   });
   return item;

@@ -11,17 +11,27 @@ const OWN_KEYS = {
 // A button that was clicked keeps the focus, but the space bar should play; one that was reached
 // with the Tab key should do what the space bar does to buttons.
 let byKeyboard = false;
-addEventListener("pointerdown", () => { byKeyboard = false; }, true);
-addEventListener("keydown", (event) => { if (event.key === "Tab") byKeyboard = true; }, true);
+let byPointer = false; // whatever was done last
+addEventListener("pointerdown", () => { byKeyboard = false; byPointer = true; }, true);
+addEventListener("keydown", (event) => { byKeyboard ||= event.key === "Tab"; byPointer = false; }, true);
+
+// A list takes all keys while it has the focus: one that was chosen from with the pointer lets go of it.
+addEventListener("change", ({ target }) => { if (byPointer && target.tagName === "SELECT") target.blur(); }, true);
+
+const BRACKETS = "[]"; // on many keyboards with AltGr, which may count as Ctrl and Alt, or with Option
+const ARROWS = { ArrowUp: "ArrowRight", ArrowDown: "ArrowLeft" }; // of a slider, in which they do the same
 
 /** Call actions by key until the returned function is called. */
 export function listen(actions) {
   const taken = (event) => {
-    if (event.ctrlKey || event.altKey || event.metaKey || event.repeat && event.key === " ") return null;
-    const isSlider = event.target.type === "range";
-    const own = OWN_KEYS[event.target.tagName]?.(event.key);
-    if (own && !(isSlider && !/^(Arrow|Home|End|Page)/.test(event.key))) return null;
-    return actions[event.key.length === 1 ? event.key.toLowerCase() : event.key] ?? null;
+    const { key, target } = event;
+    const composed = event.altKey && BRACKETS.includes(key);
+    if (event.metaKey || (event.ctrlKey || event.altKey) && !composed || event.repeat && key === " ") return null;
+    if (target.dataset?.arrows === "shortcuts" && key.startsWith("Arrow")) return actions[ARROWS[key] ?? key];
+    const isSlider = target.type === "range";
+    const own = OWN_KEYS[target.tagName]?.(key);
+    if (own && !(isSlider && !/^(Arrow|Home|End|Page)/.test(key))) return null;
+    return actions[key.length === 1 ? key.toLowerCase() : key] ?? null;
   };
   const down = (event) => {
     const action = taken(event);

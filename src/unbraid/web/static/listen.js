@@ -2,6 +2,7 @@
 
 import { call } from "./api.js";
 import { $, attempt } from "./page.js";
+import { patiently } from "./patience.js";
 import * as trial from "./trial.js";
 
 history.replaceState(null, "", location.pathname + location.hash); // a token does not stay in sight
@@ -43,7 +44,7 @@ async function route() {
     show("welcome");
     return;
   }
-  if (session?.id !== id) session = await attempt(() => call(`sessions/${encodeURIComponent(id)}`));
+  if (session?.id !== id) session = await attempt(() => patiently(() => call(`sessions/${encodeURIComponent(id)}`)));
   if (session) attempt(go);
   else show("welcome");
 }
@@ -54,7 +55,7 @@ $("begin").addEventListener("submit", (event) => {
     const body = JSON.stringify({ listener: $("listener").value });
     const headers = { "content-type": "application/json" };
     session = await call("sessions", { method: "POST", headers, body }).catch((error) => {
-      throw error.message === "the server refused this" ? new Error(NAME) : error;
+      throw error.status === 422 ? new Error(NAME) : error;
     });
     location.hash = session.id;
   });

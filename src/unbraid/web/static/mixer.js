@@ -3,6 +3,7 @@
 import * as api from "./api.js";
 import { listen } from "./keys.js";
 import { $, announce, downloadLinks } from "./page.js";
+import { patiently } from "./patience.js";
 import { Player } from "./player.js";
 import { Row } from "./row.js";
 import { clock, spoken, titled } from "./text.js";
@@ -16,13 +17,7 @@ export let player = null;
 /** Load a song's stems and show them. Returns a function that ends it, or null if no longer wanted. */
 export async function mixer(job, formats, wanted) {
   const mine = new Player(job.sample_rate);
-  const files = await Promise.all(
-    job.stems.map(async (stem) => {
-      const response = await fetch(api.stemUrl(job.id, stem, "wav"));
-      if (!response.ok) throw new Error("the stems are no longer there");
-      return response.arrayBuffer();
-    }),
-  );
+  const files = await Promise.all(job.stems.map((stem) => patiently(() => api.stem(job.id, stem))));
   for (const [i, stem] of job.stems.entries()) await mine.add(stem, files[i]);
   if (!wanted()) {
     mine.close();
@@ -34,7 +29,7 @@ export async function mixer(job, formats, wanted) {
   const loudest = Math.max(...[...player.stems.values()].map((stem) => peakOf(stem.buffer)));
   const rows = job.stems.map((stem) => {
     const row = new Row(player, stem, loudest, setLoop);
-    downloadLinks(row.element.querySelector(".formats"), formats, (format) => api.stemUrl(job.id, stem, format), stem);
+    downloadLinks(row.element.querySelector(".formats"), job.formats[stem], (format) => api.stemUrl(job.id, stem, format), stem);
     $("rows").append(row.element);
     row.draw();
     return row;

@@ -11,8 +11,22 @@ export function announce(text) {
 
 /** Show what went wrong, or with "" nothing. */
 export function complain(text) {
-  $("problem").textContent = text && `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
-  $("problem").hidden = !text;
+  say($("problem"), text);
+}
+
+let worries = "";
+
+/** Show why the server does not answer for now, or with null that it does. @param {Error | null} error */
+export function worry(error) {
+  const text = error ? `${error.message}; trying again` : "";
+  if (text !== worries) say($("connection"), text); // else it would be read out at every try
+  worries = text;
+}
+
+/** Show a sentence, or with "" nothing. @param {HTMLElement} place @param {string} text */
+export function say(place, text) {
+  place.textContent = text && `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
+  place.hidden = !text;
 }
 
 /** Run what the user asked for; what goes wrong is shown. */

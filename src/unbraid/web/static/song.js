@@ -1,8 +1,10 @@
 // The view of one song: first its progress, then its mixer.
 
+import { go } from "./address.js";
 import * as api from "./api.js";
+import { follow } from "./follow.js";
 import { mixer } from "./mixer.js";
-import { $, announce, attempt, complain } from "./page.js";
+import { $, announce, attempt, complain, worry } from "./page.js";
 import { clock, left, track } from "./text.js";
 
 const QUIET = 10_000; // ms between announcements of progress
@@ -15,10 +17,13 @@ export function show(id, formats) {
   let open = true;
   let announced = 0;
 
-  const remove = async () => {
-    await attempt(() => api.remove(id));
-    location.hash = "";
-  };
+  let removing = false;
+  const remove = () =>
+    attempt(async () => {
+      removing = true;
+      await api.remove(id).finally(() => { removing = false; });
+      if (open) go("");
+    });
   $("waiting-cancel").onclick = remove;
   $("delete").onclick = () => confirm("Delete this song and its stems?") && remove();
 
@@ -33,7 +38,8 @@ export function show(id, formats) {
       notes(job.warnings);
       $("waiting-text").textContent = "Loading the stems…";
       $("waiting-bar").removeAttribute("value");
-      const leave = await attempt(() => mixer(job, formats, () => open));
+      const loaded = mixer(job, formats, () => open).catch((error) => { if (open) throw error; });
+      const leave = await attempt(() => loaded);
       $("waiting").hidden = true;
       if (leave && !open) leave();
       else if (leave) leaveMixer = leave;
@@ -46,20 +52,22 @@ export function show(id, formats) {
     }
   }
 
-  let unfollow = () => {};
-  attempt(async () => {
-    const job = await api.job(id);
-    if (!open) return;
+  let seen = false;
+  function change(job) {
     $("waiting").hidden = false;
-    if (job.status === "done" || job.status === "failed") await update(job);
-    else {
-      unfollow = api.follow(id, update, () => {
-        complain("this song was deleted");
-        location.hash = "";
-      });
+    update(job);
+    if (!seen) $("title").focus({ preventScroll: true });
+    seen = true;
+  }
+  function gone(error) {
+    if (!seen) {
+      complain(error.message);
+      return;
     }
-    $("title").focus({ preventScroll: true });
-  });
+    go("");
+    if (!removing) complain("this song was deleted");
+  }
+  const unfollow = follow(id, change, worry, gone);
 
   return () => {
     open = false;

@@ -1,8 +1,10 @@
 // One page of the test: the sounds of one stem, each with its slider.
 
+import { bytes } from "./api.js";
 import { listen } from "./keys.js";
 import { LoopView } from "./loop-view.js";
 import { $, announce, attempt, complain, fromTemplate } from "./page.js";
+import { patiently } from "./patience.js";
 import { Switcher } from "./switcher.js";
 
 const OTHER = { vocals: "the instruments", accompaniment: "the voice" };
@@ -55,15 +57,18 @@ export async function show(session, send) {
 
 async function load(into, { id, page }, open) {
   const all = [page.reference, ...page.sounds];
-  for (const [number, sound] of all.entries()) {
-    $("loading").textContent = `Loading sound ${number + 1} of ${all.length}`;
-    const response = await fetch(`/api/sessions/${id}/sounds/${sound}.wav`);
-    if (!response.ok) throw new Error((await response.json()).detail);
-    const file = await response.arrayBuffer();
-    if (!open()) return;
-    await into.add(sound, file);
+  try {
+    for (const [number, sound] of all.entries()) {
+      $("loading").textContent = `Loading sound ${number + 1} of ${all.length}`;
+      const file = await patiently(() => bytes(`sessions/${id}/sounds/${sound}.wav`));
+      if (!open()) return;
+      await into.add(sound, file);
+    }
+  } catch (error) {
+    if (open()) throw new Error(`${error.message}; reload the page to try again`);
+  } finally {
+    if (open()) $("loading").textContent = "";
   }
-  $("loading").textContent = "";
 }
 
 function words(all) {

@@ -1,0 +1,33 @@
+// Sending one song.
+
+import { ConnectionError, Refusal } from "./errors.js";
+
+/**
+ * Send a song; an error says why it was not taken.
+ * @param {File} file
+ * @param {(fraction: number) => void} onProgress - gets how much has been sent
+ * @param {AbortSignal} signal - ends it
+ * @returns {Promise<object>} the new job
+ */
+export function upload(file, onProgress, signal) {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest(); // fetch does not say how much has been sent
+    request.open("POST", `/api/jobs?name=${encodeURIComponent(file.name)}`);
+    request.responseType = "json";
+    request.upload.onprogress = (event) => onProgress(event.loaded / event.total);
+    request.onload = () => {
+      const { status, response } = request;
+      if (status === 202) resolve(response);
+      else reject(new Refusal(status, response, Number(request.getResponseHeader("retry-after"))));
+    };
+    request.onerror = async () => {
+      reject((await canBeRead(file)) ? new ConnectionError() : new Error("it can't be read"));
+    };
+    request.onabort = () => reject(signal.reason);
+    signal.addEventListener("abort", () => request.abort());
+    request.send(file);
+  });
+}
+
+/** Whether a file is still there, unchanged, and no folder: the browser calls all of it a broken connection. */
+const canBeRead = (file) => file.slice(0, 1).arrayBuffer().then(() => true, () => false);
