@@ -162,6 +162,12 @@ def test_a_gpu_agrees_with_the_cpu() -> None:
     )
 
 
+def test_empty_audio_is_said_to_be_empty() -> None:
+    empty = noise(2, 2, 0)
+    with pytest.raises(DataError, match="the references are empty"):
+        bsseval_v4(empty, empty, RATE)
+
+
 def test_shapes_that_do_not_match_are_refused() -> None:
     references = noise(2, 2, RATE)
     for estimates in (references[:1], references[:, :1], references[0]):

@@ -20,14 +20,17 @@ from unbraid.training.curves import draw, plot_curves, read_run, smooth
 Points = list[tuple[int, float, float]]  # steps, minutes, value
 
 
-def write_session(folder: Path, points: dict[str, Points], loss: str = "{waveform: 1.0}") -> Path:
+def write_session(
+    folder: Path, points: dict[str, Points], loss: str = "{waveform: 1.0}", more: str = ""
+) -> Path:
+    """Logs as Lightning writes them, whose first step is number 0."""
     (folder / "tensorboard").mkdir(parents=True, exist_ok=True)
-    (folder / "config.yaml").write_text(f"name: {folder.name}\nloss: {loss}\n")
+    (folder / "config.yaml").write_text(f"name: {folder.name}\nloss: {loss}\n{more}")
     start = time.time()
     with SummaryWriter(folder / "tensorboard") as writer:
         for tag, rows in points.items():
             for step, minutes, value in rows:
-                writer.add_scalar(tag, value, step, walltime=start + 60 * minutes)
+                writer.add_scalar(tag, value, step - 1, walltime=start + 60 * minutes)
     return folder
 
 
@@ -87,6 +90,39 @@ def test_runs_of_one_loss_share_a_panel_and_others_have_their_own(tmp_path):
     of_a = {line.get_color() for line in shared.axes[0].get_lines()[:1]}
     of_b = {line.get_color() for line in shared.axes[0].get_lines()[2:3]}
     assert of_a != of_b
+
+
+def test_losses_by_different_targets_have_panels_of_their_own(tmp_path):
+    points = {"train/loss": losses(20, 200)}
+    alone, untaught, taught = (
+        read_run(write_session(tmp_path / name, points, more=more))
+        for name, more in (
+            ("alone", ""),
+            ("untaught", "teacher: {model: null, share: 0.9}\n"),
+            ("taught", "teacher: {model: unet}\n"),
+        )
+    )
+    assert len(draw([alone, untaught]).axes) == 2
+    panels = draw([alone, taught]).axes
+    assert len(panels) == 2 * 2
+    assert panels[3].get_title("right").endswith("taught by unet")
+
+
+@pytest.mark.parametrize(
+    ("monitor", "kept"), [("valid/sdr", (1, 9.0)), ("valid/loss", (2, 8.0)), (None, (1, 9.0))]
+)
+def test_the_ring_is_around_the_weights_that_the_run_keeps(tmp_path, monitor, kept):
+    points = {
+        "valid/loss": [(100, 1.0, 0.5), (200, 2.0, 0.4), (300, 3.0, 0.3)],
+        "valid/sdr": [(100, 1.0, 7.0), (200, 2.0, 9.0), (300, 3.0, 8.0)],
+    }
+    more = f"run: {{monitor: {monitor}}}\n" if monitor else ""
+    figure = draw([read_run(write_session(tmp_path / "run", points, more=more))])
+    index, sdr = kept
+    ring = figure.axes[1].get_lines()[-1]
+    assert (list(ring.get_xdata()), list(ring.get_ydata())) == ([100 * (index + 1)], [sdr])
+    (label,) = figure.legends[0].get_texts()
+    assert label.get_text().startswith(f"run: {sdr:.2f} dB after")
 
 
 @pytest.mark.parametrize(("lowest", "scale"), [(1e-3, "log"), (-1e-3, "linear")])

@@ -266,6 +266,18 @@ def test_what_is_validated_on_is_never_drawn(tree: Path) -> None:
         mixtures(options)
 
 
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_if_all_songs_are_held_out_that_is_what_is_said(tree: Path, shuffle: bool) -> None:
+    options = songs_only(tree, shuffle=shuffle)
+    options.valid = str(tree / "own")
+    with pytest.raises(DataError) as raised:
+        mixtures(options)
+    assert str(raised.value).endswith(
+        ": all of data.songs.own (2 songs) lies under data.valid or data.instrumentals; set"
+        " data.valid_split, or another path"
+    )
+
+
 def songs_only(tree: Path, **options: object) -> DataConfig:
     """Two songs of 4 s, sung in their second half; stems of a song share a rhythm of clicks."""
     for number in (1, 2):

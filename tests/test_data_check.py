@@ -76,6 +76,61 @@ def test_what_would_only_be_worse(tmp_path):
     assert found["shorter"][0] == "lengths differ by 7 samples"
 
 
+@pytest.mark.parametrize(
+    ("stems", "missing"),
+    [
+        (("Vocals", "Instrumental"), ["no vocals"]),
+        (("bass", "drums"), ["no vocals"]),
+        (("vocals", "mixture"), ["no accompaniment"]),
+        (("accompaniment", "bass"), ["no vocals"]),
+    ],
+)
+def test_songs_that_all_lack_what_training_needs(tmp_path, stems, missing):
+    for name, seed in (("a", 1), ("b", 2)):
+        audio = iter(song(seed).values())
+        write_folder(tmp_path / name, **{stem: next(audio) for stem in stems})
+    assert [report.errors for report in reports(tmp_path).values()] == [missing] * 2
+
+
+def test_half_of_the_songs_without_vocals(tmp_path):
+    audio = song(1)
+    write_folder(tmp_path / "sung", vocals=audio["vocals"], guitar=audio["other"])
+    write_folder(tmp_path / "played", bass=audio["bass"], drums=audio["drums"])
+    found = {name: report.errors for name, report in reports(tmp_path).items()}
+    assert found == {"sung": [], "played": ["no vocals"]}
+
+
+def test_files_without_samples(tmp_path):
+    audio = song(1)
+    write_folder(tmp_path / "x", vocals=audio["vocals"][:, :0], bass=audio["bass"][:, :0])
+    done = run(tmp_path)
+    assert done.exit_code == 1
+    assert reports(tmp_path)["x"].errors == ["bass is empty", "vocals is empty"]
+
+
+def test_vocals_that_are_silent_everywhere(tmp_path):
+    audio = song(1)
+    silent = {**audio, "vocals": np.zeros_like(audio["vocals"])}
+    for name in ("a", "b"):
+        write_folder(tmp_path / name, **silent)
+    done = run(tmp_path)
+    assert done.exit_code == 1
+    assert "no track has vocals that sound" in done.output
+
+
+def test_folders_of_one_stem_are_not_passed_over_in_silence(tmp_path):
+    audio = song(1)
+    whole = write_folder(tmp_path / "set/train/whole", vocals=audio["vocals"], bass=audio["bass"])
+    write_folder(tmp_path / "set/train/lone", vocals=audio["vocals"])
+    write_folder(tmp_path / "set/notes", interview=audio["vocals"])
+    write_folder(tmp_path / "set", vocals=audio["vocals"])
+    done = run(tmp_path / "set")
+    assert done.exit_code == 0, done.output
+    found = {name: report.warnings for name, report in reports(tmp_path / "set").items()}
+    assert found == {"whole": [], "train/lone": ["passed over, as vocals is alone"]}
+    assert set(reports(whole)) == {"whole"}
+
+
 @pytest.mark.parametrize("packed", [True, False])
 def test_stems_of_a_lossy_codec_sum_less_exactly(tmp_path, packed):
     """At -40 dB a sum is as good as AAC's, but no longer that of uncompressed files."""

@@ -206,6 +206,13 @@ def test_what_the_user_can_mend_is_said_at_once(album, tmp_path, model):
     assert not (tmp_path / "out").exists()
 
 
+def test_empty_stems_are_refused_before_anything_runs(album, tmp_path):
+    write(tmp_path / "data/song", vocals=noise(0, 0), accompaniment=noise(1, 0))
+    done = run("evaluate", "--data", tmp_path / "data", "--model", "irm2", "-o", tmp_path / "out")
+    assert str(done.exception).startswith("song: no samples in vocals.wav, accompaniment.wav")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_track_that_fails_does_not_stop_the_rest(album, tmp_path):
     path = album / "Песня/vocals.wav"
     audio = np.concatenate([noise(0, 2), np.full((2, RATE // 2), np.nan, np.float32)], 1)

@@ -102,6 +102,28 @@ def test_folders_are_put_side_by_side(scores, tmp_path):
     assert "1 track; 2 that only some systems have are left out" in markdown
 
 
+def scored_by(model: str, track: str, folder: Path) -> None:
+    frames = {metric: np.array([1.0]) for metric in ("SDR", "ISR", "SIR", "SAR")}
+    about = {"stamp": {"model": model}}
+    folder.mkdir(parents=True, exist_ok=True)
+    write_scores(TrackScores(track, {"vocals": frames}, {}, about), folder / f"{track}.json")
+
+
+def test_scores_of_weights_that_were_trained_anew_since_are_not_mixed(tmp_path):
+    place = tmp_path / "scores" / "st" / "test"
+    scored_by("earlier", "t0", place)
+    scored_by("later", "v0", place)
+    with pytest.raises(DataError, match=r"'t0' and 'v0' are not of the same weights") as raised:
+        write_report([tmp_path / "scores"], tmp_path)
+    assert str(raised.value).startswith(f"{place}: ") and "\n" not in str(raised.value)
+    assert "the same -o" in str(raised.value)
+
+    scored_by("later", "t0", place)
+    scored_by("other", "t0", tmp_path / "scores" / "other" / "test")
+    write_report([tmp_path / "scores"], tmp_path)
+    assert "1 track; 1 that only some" in (tmp_path / "report.md").read_text(encoding="utf-8")
+
+
 def test_of_lossy_coded_tracks_it_is_said_that_filters_are_left_out(tmp_path):
     frames = {metric: np.array([1.0]) for metric in ("SDR", "ISR", "SIR", "SAR")}
     (tmp_path / "scores/one/test").mkdir(parents=True)

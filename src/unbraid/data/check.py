@@ -9,16 +9,18 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
 from unbraid.arrays import as_stereo
 from unbraid.audio import AudioReader
-from unbraid.data.tracks import MIXTURE, TOLERANCE, Track
+from unbraid.data.tracks import MIXTURE, TOLERANCE, Track, lone_stems
 from unbraid.errors import AudioError
 
 LOSSLESS_ERROR = -60.0  # dB of the mixture that stems may leave unexplained
 LOSSY_ERROR = -30.0  # each stem and the mixture lose something of their own to a lossy codec
+VOCALS = "vocals"  # the stem that all songs need
 CLIPPED = 3  # consecutive samples at full scale
 _FULL_SCALE = 1 - 2**-15  # of 16 bits
 _BLOCK = 1 << 17  # samples
@@ -50,18 +52,28 @@ class Report:
 
 
 def check(tracks: Sequence[Track], jobs: int = 1) -> Iterator[Report]:
-    """Read all tracks through, in constant memory.
+    """Read all tracks of a data set through, in constant memory.
 
     Args:
         tracks: from `find_tracks`.
         jobs: number of processes.
 
     Yields:
-        A report of each track, in order.
+        A report of each track, in order, then one of each folder beside them with a stem alone.
     """
     counts = Counter(stem for track in tracks for stem in track.stems)
     usual = {stem for stem, count in counts.items() if 2 * count > len(tracks)}
-    missing = [_missing(track, usual) for track in tracks]
+    silent = 0
+    for report in _read(tracks, [_missing(track, usual) for track in tracks], jobs):
+        silent += _silent(VOCALS) in report.warnings
+        if silent == len(tracks):
+            report.errors.append(f"no track has {VOCALS} that sound")
+        yield report
+    for root in {track.root for track in tracks}:
+        yield from _passed_over(root, {VOCALS, *counts})
+
+
+def _read(tracks: Sequence[Track], missing: Sequence[list[str]], jobs: int) -> Iterator[Report]:
     if jobs == 1:
         yield from map(check_track, tracks, missing)
         return
@@ -101,7 +113,7 @@ def check_track(track: Track, missing: Sequence[str] = ()) -> Report:
     if not report.errors:
         _compare_lengths(report, meters)
     silent = [name for name, meter in meters.items() if meter.samples and not meter.energy]
-    report.warnings += [f"{name} is silent" for name in silent]
+    report.warnings += map(_silent, silent)
     clipped = [f"{name} ({meter.clipped}x)" for name, meter in meters.items() if meter.clipped]
     if clipped:
         report.warnings.append(f"clipped: {', '.join(clipped)}")
@@ -113,14 +125,29 @@ def check_track(track: Track, missing: Sequence[str] = ()) -> Report:
     return report
 
 
+def _passed_over(root: Path, stems: set[str]) -> Iterator[Report]:
+    """Reports of folders that hold one of the stems and no other file: songs that lack the rest."""
+    for path in lone_stems(root):
+        if path.stem in stems:
+            folder = str(path.parent.relative_to(root))
+            why = f"passed over, as {path.stem} is alone"
+            yield Report(folder, None, (path.stem,), warnings=[why])
+
+
 def _missing(track: Track, usual: set[str]) -> list[str]:
-    """Stems that more than half of the tracks have and this one has neither whole nor in parts."""
+    """Stems that a track has neither whole nor in parts: vocals, others, and all usual ones."""
     there = track.stems.keys()
     if "accompaniment" in there:
-        usual = usual & {"vocals"}
-    elif there - {"vocals"}:
+        usual = set()
+    elif there - {VOCALS}:
         usual = usual - {"accompaniment"}
-    return sorted(usual - there)
+    elif not usual - {VOCALS}:
+        usual = {"accompaniment"}
+    return sorted({VOCALS, *usual} - there)
+
+
+def _silent(stem: str) -> str:
+    return f"{stem} is silent"
 
 
 class _Meter:
@@ -194,6 +221,8 @@ def _play(report: Report, meters: dict[str, _Meter], track: Track) -> tuple[floa
                 continue
             if not blocks[name].shape[1]:
                 playing.discard(name)
+                if not meters[name].samples:
+                    report.errors.append(f"{name} is empty")
         if MIXTURE in blocks and len(blocks) == len(meters):
             samples = min(block.shape[1] for block in blocks.values())
             stereo = {name: as_stereo(block[:, :samples]) for name, block in blocks.items()}

@@ -141,10 +141,8 @@ def stem_pools(
         ]
         there = [(share, recordings) for share, recordings in sources if recordings]
         if not there:
-            raise DataError(
-                f"no training audio for the stem {stem!r}; name a source in data.stems or in"
-                " data.songs"
-            )
+            why = _all_held_out(config, songs) or "; name a source in data.stems or in data.songs"
+            raise DataError(f"no training audio for the stem {stem!r}{why}")
         pools[stem] = Pool(there)
     return pools
 
@@ -168,7 +166,8 @@ def song_pool(
         raise DataError("data.shuffle=false takes all stems from data.songs; remove data.stems")
     songs = _songs(config, targets, residual, sample_rate, leave_out, place)
     if not any(song[targets[0]].active.size for _, found in songs for song in found):
-        raise DataError(f"no training songs with the stem {targets[0]!r}; name one in data.songs")
+        why = _all_held_out(config, songs) or "; name one in data.songs"
+        raise DataError(f"no training songs with the stem {targets[0]!r}{why}")
     return SongPool(songs, targets[0])
 
 
@@ -200,6 +199,18 @@ def _songs(
         return stems
 
     return [(share, place.each(song, tracks)) for share, tracks in found]
+
+
+def _all_held_out(config: DataConfig, songs: Sequence[tuple[float, list[Song]]]) -> str:
+    """What to say of the first source whose songs are all left out; empty if there is none."""
+    for (name, source), (_, found) in zip(config.songs.items(), songs, strict=True):
+        if not found:
+            count = len(find_tracks(Path(source.path), source.split))
+            return (
+                f": all of data.songs.{name} ({count} song{'s' * (count > 1)}) lies under"
+                " data.valid or data.instrumentals; set data.valid_split, or another path"
+            )
+    return ""
 
 
 def _singles(

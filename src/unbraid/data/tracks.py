@@ -56,9 +56,11 @@ class Track:
         stems: where each stem is, by the stem's name; the mixture is their sum.
         mixture: the mixture's own file or stream, to check the stems against.
         split: `train`, `valid` or `test`, where the data set has splits.
+        root: folder below which it was found.
     """
 
     name: str
+    root: Path
     stems: dict[str, StemSource]
     mixture: StemSource | None = None
     split: str | None = None
@@ -122,14 +124,7 @@ def find_tracks(root: Path, split: str | None = None) -> list[Track]:
     """
     if split is not None:
         check_split(split)
-    folders: dict[Path, dict[str, StemSource]] = {}
-    for path in audio_files(root):
-        if path.name.lower().endswith(STEM_FILE):
-            streams = {MIXTURE: 0, **STREAMS}
-            folders[path] = {stem: StemSource(path, stream) for stem, stream in streams.items()}
-        else:
-            folders.setdefault(path.parent, {})[path.stem] = StemSource(path)
-    found = [_track(root, place, stems) for place, stems in sorted(folders.items())]
+    found = [_track(root, place, stems) for place, stems in sorted(_places(root).items())]
     tracks = [track for track in found if len(track.stems) + (track.mixture is not None) > 1]
     if not tracks:
         raise DataError(
@@ -148,12 +143,34 @@ def find_tracks(root: Path, split: str | None = None) -> list[Track]:
     return chosen
 
 
+def lone_stems(root: Path) -> list[Path]:
+    """Audio files alone in a folder below a data set's, which `find_tracks` passes over, sorted."""
+    return [
+        source.path
+        for place, stems in sorted(_places(root).items())
+        if len(stems) == 1 and place != root
+        for source in stems.values()
+    ]
+
+
+def _places(root: Path) -> dict[Path, dict[str, StemSource]]:
+    """Every `.stem.mp4` and every folder with audio files, and what stems may be there."""
+    places: dict[Path, dict[str, StemSource]] = {}
+    for path in audio_files(root):
+        if path.name.lower().endswith(STEM_FILE):
+            streams = {MIXTURE: 0, **STREAMS}
+            places[path] = {stem: StemSource(path, stream) for stem, stream in streams.items()}
+        else:
+            places.setdefault(path.parent, {})[path.stem] = StemSource(path)
+    return places
+
+
 def _track(root: Path, place: Path, stems: dict[str, StemSource]) -> Track:
     lone = place.name.lower().endswith(STEM_FILE)
     name = place.name[: -len(STEM_FILE)] if lone else place.name
     inside = place.relative_to(root).parts[:-1] if place != root else ()
     others = {stem: source for stem, source in stems.items() if stem != MIXTURE}
-    return Track(name, others, stems.get(MIXTURE), split_of(inside, name))
+    return Track(name, root, others, stems.get(MIXTURE), split_of(inside, name))
 
 
 def check_headers(track: Track, targets: Sequence[str], residual: str) -> list[AudioInfo]:
@@ -165,13 +182,20 @@ def check_headers(track: Track, targets: Sequence[str], residual: str) -> list[A
         residual: stem that is the sum of all the others.
 
     Raises:
-        DataError: if stems are missing, or differ in sample rate or length.
+        DataError: if stems are missing or empty, or differ in sample rate or length.
         AudioError: if one cannot be read.
     """
     sources = dict.fromkeys(
         source for stem in (*targets, residual) for source in track.parts(stem, targets)
     )
     found = [source.probe() for source in sources]
+    empty = [
+        source.path.name for source, info in zip(sources, found, strict=True) if info.samples == 0
+    ]
+    if empty:
+        raise DataError(
+            f"{track.name}: no samples in {', '.join(empty)}; remove the song or mend it"
+        )
     rates = {info.sample_rate for info in found}
     if len(rates) > 1:
         raise DataError(f"{track.name}: stems differ in sample rate: {sorted(rates)}")

@@ -57,7 +57,7 @@ def bsseval_v4(
         For each of "SDR", "ISR", "SIR" and "SAR" the dB `[sources, frames]`.
 
     Raises:
-        DataError: if sources or channels differ in number, or there is nothing to score.
+        DataError: if sources or channels differ in number, or they hold no samples.
     """
     s, e = _scenario(references, estimates, torch.device(device))
     scores = {"SDR": frame_sdr(s, e, sample_rate)}
@@ -80,7 +80,9 @@ def bsseval_v4(
 
 def _scenario(references: Audio, estimates: Audio, device: torch.device) -> tuple[Tensor, Tensor]:
     s, e = (torch.as_tensor(audio).detach().to(device) for audio in (references, estimates))
-    if s.ndim != 3 or s.shape[:2] != e.shape[:2] or not s.numel():
+    if s.ndim == 3 and not s.numel():
+        raise DataError("the references are empty: there is nothing to score")
+    if s.ndim != 3 or s.shape[:2] != e.shape[:2]:
         raise DataError(
             f"references {list(s.shape)} and estimates {list(e.shape)} do not match: "
             "give both as [sources, channels, samples]"

@@ -52,12 +52,12 @@ def write_report(folders: Sequence[Path], out: Path) -> list[Path]:
         The files.
 
     Raises:
-        DataError: if a folder holds neither scores nor ratings, two hold a system of one name, or
-            a file of ratings is damaged.
+        DataError: if a folder holds neither scores nor ratings, two hold a system of one name, a
+            system's scores are of different weights, or a file of ratings is damaged.
     """
     ratings = _ratings(folders)
     places = find_systems([folder for folder in folders if not _only_rated(folder)])
-    scores = {system: read_folder(place / "test") for system, place in places.items()}
+    scores = {system: _of_one_model(place / "test") for system, place in places.items()}
     if not scores and not ratings:
         raise DataError(f"{folders[0]}: no ratings here yet; let somebody listen first")
     of_scores, of_ratings = tables(scores), rating_tables(ratings) if ratings else []
@@ -111,6 +111,19 @@ def find_systems(folders: Sequence[Path]) -> dict[str, Path]:
     return dict(
         sorted(places.items(), key=lambda item: order.index(item[0]) if item[0] in order else -1)
     )
+
+
+def _of_one_model(folder: Path) -> list[TrackScores]:
+    """Scores of a system; a DataError if an evaluation left some of weights that it had before."""
+    tracks = read_folder(folder)
+    models = {track.about.get("stamp", {}).get("model"): track.name for track in tracks}
+    if len(models) > 1:
+        first, second, *_ = sorted(models.values())
+        raise DataError(
+            f"{folder}: {first!r} and {second!r} are not of the same weights; evaluate all "
+            "songs anew with the same -o, or remove the older files"
+        )
+    return tracks
 
 
 def _common(scores: dict[str, list[TrackScores]]) -> dict[str, Common]:

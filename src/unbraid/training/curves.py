@@ -16,7 +16,9 @@ from yaml import YAMLError
 from unbraid.errors import DataError
 from unbraid.evaluation.charts import colours
 from unbraid.replacing import replacing
+from unbraid.training.config import MONITORS, RunConfig
 from unbraid.training.losses import LossConfig
+from unbraid.training.teacher import TeacherConfig
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,7 +37,7 @@ class Curve:
     """A number over the run.
 
     Attributes:
-        steps: of training, `[points]`.
+        steps: of training that were done, `[points]`.
         minutes: of the run's wall clock, validation included, `[points]`.
         values: `[points]`.
     """
@@ -51,12 +53,17 @@ class Run:
 
     Attributes:
         name: of the folder.
-        loss: settings of the loss; runs can be compared by losses of equal settings.
+        loss: settings of the loss.
+        teacher: settings of the teacher, empty without one; runs can be compared by losses if
+            both are equal.
+        monitor: the tag among `MONITORS` that picks the run's weights.
         curves: TensorBoard tag -> curve, of those tags among `TAGS` that were logged.
     """
 
     name: str
     loss: dict[str, Any] = field(default_factory=dict)
+    teacher: dict[str, Any] = field(default_factory=dict)
+    monitor: str = RunConfig.monitor
     curves: dict[str, Curve] = field(default_factory=dict)
 
 
@@ -77,17 +84,27 @@ def read_run(folder: Path) -> Run:
     files = sorted((folder / "tensorboard").glob("events.out.tfevents.*"))
     if not files:
         raise DataError(f"{folder}: no logs in tensorboard/; give the folder of an `unbraid train`")
-    try:
-        stated: Any = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
-        loss = {**asdict(LossConfig()), **stated["loss"]}
-    except (OSError, OmegaConfBaseException, YAMLError, KeyError, TypeError):
-        raise DataError(f"{folder}: config.yaml is missing or damaged") from None
+    settings = _read_settings(folder)
     points: dict[str, Array] = {}
     for session in map(_read_session, files):
         points = _continued(points, session)
     if not points:
         raise DataError(f"{folder}: nothing is logged yet; losses come every 20 steps")
-    return Run(folder.resolve().name, loss, {tag: Curve(*rows.T) for tag, rows in points.items()})
+    curves = {tag: Curve(*rows.T) for tag, rows in points.items()}
+    return Run(folder.resolve().name, **settings, curves=curves)
+
+
+def _read_settings(folder: Path) -> dict[str, Any]:
+    """What a run was told of its loss, its teacher and its monitor."""
+    try:
+        stated: Any = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
+        loss = {**asdict(LossConfig()), **stated["loss"]}
+        teacher = {**asdict(TeacherConfig()), **stated.get("teacher", {})}
+        monitor = {"monitor": RunConfig.monitor, **stated.get("run", {})}["monitor"]
+    except (OSError, OmegaConfBaseException, YAMLError, KeyError, TypeError):
+        raise DataError(f"{folder}: config.yaml is missing or damaged") from None
+    taught = teacher["model"] is not None
+    return {"loss": loss, "teacher": teacher if taught else {}, "monitor": monitor}
 
 
 def _read_session(file: Path) -> dict[str, Array]:
@@ -100,7 +117,7 @@ def _read_session(file: Path) -> dict[str, Array]:
     return {
         tag: np.array(
             [
-                (event.step, (event.wall_time - start) / 60, event.value)
+                (event.step + 1, (event.wall_time - start) / 60, event.value)  # logged from 0
                 for event in events.Scalars(tag)
             ]
         )
@@ -146,7 +163,7 @@ def plot_curves(folders: Sequence[Path], path: Path) -> None:
 def draw(runs: Sequence[Run]) -> Figure:
     """Draws validation scores and losses, by minutes on the left and by steps on the right.
 
-    Runs of the same loss share a row; each other loss gets a row of its own.
+    Runs of the same loss and teacher share a row; each other loss gets a row of its own.
 
     Args:
         runs: of different names.
@@ -156,7 +173,7 @@ def draw(runs: Sequence[Run]) -> Figure:
     palette = colours([run.name for run in runs])
     groups: list[list[Run]] = []
     for run in runs:
-        group = next((group for group in groups if group[0].loss == run.loss), None)
+        group = next((group for group in groups if _comparable(group[0], run)), None)
         if group is None:
             groups.append([run])
         else:
@@ -185,6 +202,10 @@ def draw(runs: Sequence[Run]) -> Figure:
     return figure
 
 
+def _comparable(one: Run, other: Run) -> bool:
+    return (one.loss, one.teacher) == (other.loss, other.teacher)
+
+
 def _draw_scores(row: Sequence[Axes], runs: Sequence[Run], palette: Mapping[str, str]) -> None:
     for panel, along in zip(row, ("minutes", "steps"), strict=True):
         for run in runs:
@@ -193,11 +214,12 @@ def _draw_scores(row: Sequence[Axes], runs: Sequence[Run], palette: Mapping[str,
                 continue
             x = getattr(curve, along)
             panel.plot(x, curve.values, color=colour, marker="o", markersize=3.5, linewidth=1.6)
-            best = _best(curve)
-            if best is not None:
-                panel.plot(x[best], curve.values[best], "o", color=colour, markersize=9, mfc="none")
+            kept = _kept(run)
+            if kept is not None:
+                panel.plot(x[kept], curve.values[kept], "o", color=colour, markersize=9, mfc="none")
     row[0].set_ylabel("SDR (dB)")
     row[0].set_title("Validation, median SDR", loc="left", weight="bold", fontsize=11)
+    row[0].set_title("ring: the weights that are kept", loc="right", **NOTE)
 
 
 def _draw_losses(
@@ -227,7 +249,8 @@ def _draw_losses(
     title = f"Loss of {', '.join(run.name for run in runs)}" if named else "Loss"
     row[0].set_title(title, loc="left", weight="bold", fontsize=11)
     row[0].set_title("training, faint unsmoothed; validation dashed", loc="right", **NOTE)
-    row[1].set_title(_terms(runs[0].loss), loc="right", **NOTE)
+    taught = f", taught by {runs[0].teacher['model']}" if runs[0].teacher else ""
+    row[1].set_title(_terms(runs[0].loss) + taught, loc="right", **NOTE)
 
 
 def _limits(runs: Sequence[Run]) -> tuple[float, float, str]:
@@ -260,8 +283,15 @@ def smooth(values: Array) -> Array:
     return sums / counts
 
 
-def _best(curve: Curve) -> int | None:
-    return int(np.nanargmax(curve.values)) if np.isfinite(curve.values).any() else None
+def _kept(run: Run) -> int | None:
+    """Which point of the SDR's curve is of the weights that the run keeps."""
+    scores, watched = run.curves.get("valid/sdr"), run.curves.get(run.monitor)
+    if scores is None or watched is None or not np.isfinite(watched.values).any():
+        return None
+    pick = np.nanargmax if MONITORS[run.monitor] == "max" else np.nanargmin
+    step = watched.steps[pick(watched.values)]
+    found = np.flatnonzero((scores.steps == step) & np.isfinite(scores.values))
+    return int(found[0]) if found.size else None
 
 
 def _terms(loss: Mapping[str, Any]) -> str:
@@ -279,7 +309,7 @@ def _legend(runs: Sequence[Run], palette: Mapping[str, str]) -> list[Line2D]:
     handles = []
     for run in runs:
         label, curve = run.name, run.curves.get("valid/sdr")
-        if curve is not None and (best := _best(curve)) is not None:
-            label += f": {curve.values[best]:.2f} dB after {curve.minutes[best]:.0f} min"
+        if curve is not None and (kept := _kept(run)) is not None:
+            label += f": {curve.values[kept]:.2f} dB after {curve.minutes[kept]:.0f} min"
         handles.append(Line2D([], [], color=palette[run.name], linewidth=3, label=label))
     return handles
