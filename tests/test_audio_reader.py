@@ -16,7 +16,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unbraid.audio import AudioReader, Resampler, load_audio, probe
+from unbraid.audio import AudioReader, Resampler, load_audio, probe, save_audio
 from unbraid.audio import info as info_module
 from unbraid.errors import AudioError
 
@@ -40,7 +40,7 @@ def encode(
     video: bool = False,
 ) -> Path:
     """Write audio (and a black video) with PyAV."""
-    layout = {1: "mono", 2: "stereo", 6: "5.1"}[len(audio)]
+    layout = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}[len(audio)]
     with av.open(str(path), "w") as container:
         if video:
             picture = container.add_stream("mpeg4", rate=10)
@@ -151,6 +151,44 @@ def test_six_channels_keep_their_order(tmp_path):
     )
 
 
+def by_ffmpeg(path: Path) -> np.ndarray:
+    """What FFmpeg, which knows how each format orders its channels, reads."""
+    with av.open(str(path)) as container:
+        frames = []
+        for frame in container.decode(audio=0):
+            if not frames:
+                packing = av.AudioResampler("flt", frame.layout, frame.sample_rate)
+            frames += [packed.to_ndarray() for packed in packing.resample(frame)]
+    return np.concatenate(frames, axis=1).reshape(-1, frame.layout.nb_channels).T
+
+
+def loudest(audio: np.ndarray) -> list[int]:
+    """The strongest frequency of each channel in its first second of 48000 samples, in Hz."""
+    return [int(spectrum.argmax()) for spectrum in np.abs(np.fft.rfft(audio[:, :48000]))]
+
+
+@pytest.mark.parametrize("channels", [3, 4, 5, 6, 7, 8])
+@pytest.mark.parametrize("name", ["a.ogg", "a.opus"])
+def test_channels_are_where_ffmpeg_has_them(tmp_path, name, channels):
+    tones = [20 * (channel + 1) for channel in range(channels)]  # low, as one may be the LFE
+    time = np.arange(48000) / 48000
+    audio = 0.3 * np.sin(2 * np.pi * np.array(tones)[:, None] * time)
+    path = save_audio(tmp_path / name, audio, 48000)
+    assert loudest(by_ffmpeg(path)) == tones
+    if name == "a.ogg":  # Opus is read by FFmpeg anyway
+        assert loudest(load_audio(path)[0]) == tones
+
+
+def test_eight_channels_of_compressed_audio(tmp_path):
+    path = save_audio(tmp_path / "a.opus", tone(30000, channels=8, rate=48000), 48000)
+    program = (
+        "import sys, numpy, unbraid; numpy.save(sys.argv[2], unbraid.load_audio(sys.argv[1])[0])"
+    )
+    # in a process of its own, which a decoder could take down
+    subprocess.run([sys.executable, "-c", program, path, tmp_path / "a.npy"], check=True)
+    np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), by_ffmpeg(path))
+
+
 @pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.ogg", "a.opus", "a.mp3", "a.m4a"])
 @pytest.mark.parametrize("size", [777, 5000])
 def test_blocks_equal_the_whole(tmp_path, name, size):
@@ -191,6 +229,17 @@ def test_names(tmp_path, name):
     else:
         encode(path, "alac", tone(100), "s16p")
     assert load_audio(str(path))[0].shape == (2, 100)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no colons in names there")
+@pytest.mark.parametrize("name", ["AC: DC.m4a", "CD1: Live/song.m4a", "file:a.m4a"])
+def test_a_colon_makes_no_protocol(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    Path(name).parent.mkdir(exist_ok=True)
+    encode(tmp_path / name, "alac", tone(100), "s16p")
+    assert load_audio(name)[0].shape == (2, 100)
+    Path(name).write_bytes(b"nothing " * 99)
+    assert "not an audio file" in one_line_error(Path(name))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names are bytes on Linux only")
@@ -415,3 +464,10 @@ def test_import_is_light():
         "assert not {'av', 'soxr', 'torch', 'scipy'} & set(sys.modules), 'heavy'"
     )
     subprocess.run([sys.executable, "-c", program], check=True, env={**os.environ})
+
+
+def test_a_playlist_reads_no_other_files(tmp_path):
+    make = tmp_path / "other.wav"
+    soundfile.write(make, np.zeros((4000, 2), np.float32), 8000)
+    (tmp_path / "list.mp3").write_text("ffconcat version 1.0\nfile other.wav\n")
+    assert "not an audio file that can be read" in one_line_error(tmp_path / "list.mp3")

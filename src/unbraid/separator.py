@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,17 +15,19 @@ import torch
 from torch import nn
 
 from unbraid.arrays import Array, as_stereo, checked, like
-from unbraid.audio import AudioReader, AudioWriter, Resampler, quantize
+from unbraid.audio import AudioInfo, AudioReader, AudioWriter, Resampler, quantize
 from unbraid.audio.info import LOSSY_FORMATS, Block
 from unbraid.errors import ConfigError
 from unbraid.models import DEFAULT, checkpoint, find
 from unbraid.models.onnx import OnnxNetwork
 from unbraid.naming import check_output
 from unbraid.overlap import crossfaded, fade_samples, segment_samples
+from unbraid.planning import forms_of
 from unbraid.runner import Runner
 
 Progress = Callable[[float], object]
 
+_MISSING = 0.5  # seconds that a song may lack of its stated length without a word
 BLOCK = 1 << 17  # samples to take from an array or a file at a time
 
 
@@ -218,8 +221,8 @@ class Separator:
 
         Raises:
             AudioError: if the input can't be read or the output can't be written.
-            ConfigError: for an unknown stem, a bad template, or a bit depth that the format cannot
-                hold.
+            ConfigError: for an unknown stem, a bad template, a bit depth that the format cannot
+                hold, or a stem that would replace the input.
         """
         wanted = tuple(stems or self.stems)
         for stem in wanted:
@@ -229,13 +232,19 @@ class Separator:
         with ExitStack() as stack:
             reader = stack.enter_context(AudioReader(path))
             info = reader.info
+            _warn_of_tracks(info)
             depth = info.bit_depth if bit_depth == "auto" else bit_depth
             if bit_depth == "auto" and format == "flac" and depth == "32f":
                 depth = "24"  # FLAC holds no floats
+            targets = {
+                stem: Path(out_dir) / name.format(track=Path(path).stem, stem=stem, ext=format)
+                for stem in wanted
+            }
+            for target in targets.values():
+                _check_apart(target, path)
             writers = {}
-            for stem in wanted:
-                target = name.format(track=Path(path).stem, stem=stem, ext=format)
-                writer = AudioWriter(Path(out_dir) / target, info.sample_rate, info.channels, depth)
+            for stem, target in targets.items():
+                writer = AudioWriter(target, info.sample_rate, info.channels, depth)
                 writers[stem] = stack.enter_context(writer)
             grid = "32f" if format in LOSSY_FORMATS else depth
             done = 0
@@ -245,6 +254,7 @@ class Separator:
                 done += block[self.stems[0]].shape[1]
                 if progress and info.duration:
                     progress(min(1.0, done / (info.duration * info.sample_rate)))
+        _warn_of_cut(info, done)
         for stem, writer in writers.items():
             _warn_of_level(stem, writer)
         return {stem: writer.path for stem, writer in writers.items()}
@@ -303,6 +313,28 @@ def _slices(audio: Block) -> Iterator[Block]:
 def _read(reader: AudioReader) -> Iterator[Block]:
     while (block := reader.read(BLOCK)).shape[1]:
         yield block
+
+
+def _check_apart(target: Path, path: str | Path) -> None:
+    """Raise if a stem, or the float WAV file that a FLAC file may become, is the song itself."""
+    for form in forms_of(target):
+        if os.path.exists(form) and os.path.samefile(form, path):
+            raise ConfigError(
+                f"{form}: is the song itself and would be overwritten; give another name or out_dir"
+            )
+
+
+def _warn_of_tracks(info: AudioInfo) -> None:
+    if info.streams > 1:
+        message = f"{info.streams} audio tracks: the first is separated"
+        warnings.warn(message, UnbraidWarning, stacklevel=3)
+
+
+def _warn_of_cut(info: AudioInfo, samples: int) -> None:
+    promised, held = info.promised_duration, samples / info.sample_rate
+    if promised is not None and promised - held > _MISSING:
+        message = f"the file says {promised:.1f} s but holds {held:.1f} s: get a whole copy"
+        warnings.warn(message, UnbraidWarning, stacklevel=3)
 
 
 def _warn_of_level(stem: str, writer: AudioWriter) -> None:

@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import soundfile
 
+from unbraid.audio.frames import FrameConverter
 from unbraid.audio.info import AudioInfo, Block, native
+from unbraid.audio.promise import counts_frames, held_part, seconds
+from unbraid.audio.speakers import from_vorbis
 from unbraid.errors import AudioError
 
 if TYPE_CHECKING:
@@ -28,6 +31,7 @@ _DEPTHS = {  # of libsndfile's subtypes; all others fit into 16 bits
 }
 _CONTAINERS = (b"RIFF", b"RF64", b"fLaC", b"OggS", b"FORM", b"caff")  # whatever they are called
 _UNKNOWN_LENGTH = 2**62  # libsndfile's SF_COUNT_MAX is 2**63 - 1
+_PLAYLISTS = ("concat", "hls", "dash")  # texts that make FFmpeg read other files
 _AAC_FRAME = 1024  # samples; a frame needs the one before it, with which it overlaps
 
 
@@ -37,6 +41,7 @@ class LibsndfileDecoder:
     def __init__(self, path: Path, file: soundfile.SoundFile) -> None:
         """Take over an open file."""
         self._file = file
+        held = held_part(path)
         self.info = AudioInfo(
             path=path,
             sample_rate=file.samplerate,
@@ -45,6 +50,7 @@ class LibsndfileDecoder:
             bit_depth=_DEPTHS.get(file.subtype, "16"),
             format=file.format.lower(),
             codec=file.subtype.lower(),
+            promised_duration=file.frames / file.samplerate / held if held else None,
         )
         # libsndfile stops at the length it knows, which for an unfinished recording is 0, and for
         # an mp3 without a Xing header a guess; its Opus seeks after every block: not exact.
@@ -71,7 +77,8 @@ class LibsndfileDecoder:
             block = self._file.read(samples, dtype="float32", always_2d=True)
         except soundfile.SoundFileError as error:
             raise _damaged(self.info, self._file.tell()) from error
-        return np.ascontiguousarray(block.T)
+        channels = from_vorbis(block.T) if self.info.codec == "vorbis" else block.T
+        return np.ascontiguousarray(channels)
 
     def seek(self, position: int) -> None:
         """Go on at a sample."""
@@ -104,10 +111,13 @@ class AvDecoder:
         self._path = path
         try:
             # A tag that is not UTF-8 is no reason to refuse a song.
-            self._container = av.open(str(path), "r", metadata_errors="ignore")
+            # FFmpeg takes what is before a colon for a protocol, unless a slash is before that.
+            self._container = av.open(str(path.absolute()), "r", metadata_errors="ignore")
         except (av.FFmpegError, ValueError) as error:
             raise _unreadable(path) from error
         try:
+            if self._container.format.name in _PLAYLISTS:
+                raise _unreadable(path)
             if not self._container.streams.audio:
                 raise AudioError(f"{path}: holds no audio stream; choose a file with sound")
             count = len(self._container.streams.audio)
@@ -120,6 +130,7 @@ class AvDecoder:
             if self._stream.codec_context is None:
                 raise AudioError(f"{path}: its codec is unknown here; convert it to wav or flac")
             self._frames = self._decode(self._stream)
+            self._convert = FrameConverter()
             self._decoded = 0  # samples
             self._pending: Block | None = None
             self.info = self._describe(self._stream)
@@ -146,7 +157,7 @@ class AvDecoder:
             raise _unreadable(self._path)
         if frame is not None:
             self._decoded = frame.samples
-            self._pending = _to_float(frame)
+            self._pending = self._convert(frame)
         duration = None
         if stream.duration is not None and stream.time_base is not None:
             duration = float(stream.duration * stream.time_base)
@@ -162,7 +173,22 @@ class AvDecoder:
             codec=context.codec.name,
             streams=len(self._container.streams.audio),
             stated_duration=duration,
+            promised_duration=self._promised(stream, duration),
         )
+
+    def _promised(self, stream: AudioStream, duration: float | None) -> float | None:
+        """The stated duration, if FFmpeg did not guess it and it is of this stream alone."""
+        name = self._container.format.name
+        if duration is None or (name == "mp3" and not counts_frames(self._path)):
+            return None
+        if name.startswith("matroska"):  # its duration is that of the longest track
+            tag = stream.metadata.get("DURATION")
+            if tag is None and len(self._container.streams) > 1:
+                return None
+            start = float((stream.start_time or 0) * (stream.time_base or 0))
+            own = duration if tag is None else min(duration, seconds(tag))
+            return own - start
+        return duration if name == "mp3" else None
 
     def _decode(self, stream: AudioStream) -> Iterator[AudioFrame]:
         """All frames. Junk before and after the music of a bare mp3 is skipped, as players do."""
@@ -229,7 +255,7 @@ class AvDecoder:
                 " convert it to wav first"
             )
         self._decoded += frame.samples
-        return _to_float(frame)
+        return self._convert(frame)
 
     def seek(self, position: int) -> None:
         """Go on at a sample; only where `seekable`."""
@@ -244,26 +270,13 @@ class AvDecoder:
             first = frame.pts - start
             self._decoded = first + frame.samples
             if self._decoded > position:
-                self._pending = _to_float(frame)[:, max(position - first, 0) :]
+                self._pending = self._convert(frame)[:, max(position - first, 0) :]
                 return
         self._frames = iter(())
 
     def close(self) -> None:
         """Close the file."""
         self._container.close()
-
-
-def _to_float(frame: AudioFrame) -> Block:
-    """The samples of a frame, whatever their format, as float32 `[channels, samples]`."""
-    array = frame.to_ndarray()
-    if frame.format.is_packed:
-        array = array.reshape(-1, frame.layout.nb_channels).T
-    if array.dtype.kind == "f":
-        return array.astype(np.float32)
-    centre = 128 if array.dtype == np.uint8 else 0
-    scale = np.float32(2 ** (8 * array.dtype.itemsize - 1))
-    scaled: Block = (array.astype(np.float32) - centre) / scale
-    return scaled
 
 
 def _av_depth(stream: AudioStream) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import struct
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Any, BinaryIO, Protocol
 
 import numpy as np
@@ -12,6 +13,8 @@ import soundfile
 
 from unbraid.audio.info import Block
 from unbraid.audio.quantize import to_integers
+from unbraid.audio.speakers import to_vorbis
+from unbraid.errors import AudioError
 
 RIFF_LIMIT = 2**32 - 1  # bytes; the header of a longer WAV file is RF64
 
@@ -111,6 +114,31 @@ CODECS = {  # by suffix, beside .wav
     ),
 }
 
+_WAV_CHANNELS, _WAV_RATES = 1024, range(1, 2**20)  # what libsndfile can read
+
+
+def check_layout(path: PurePath, sample_rate: int, channels: int) -> None:
+    """Check that a file's format holds such audio.
+
+    Args:
+        path: the file; its suffix, `.wav` or one of `CODECS`, says the format.
+        sample_rate: in Hz.
+        channels: their number.
+
+    Raises:
+        AudioError: too many channels or none, or a rate that the format does not have.
+    """
+    codec = CODECS.get(path.suffix.lower())
+    most = _WAV_CHANNELS if codec is None else codec.channels
+    rates = _WAV_RATES if codec is None else codec.rates
+    format = path.suffix[1:].lower()
+    if not 1 <= channels <= most:
+        advice = "is the array [samples, channels]?" if channels > 255 else "use .wav"
+        raise AudioError(f"{path}: {format} holds 1 to {most} channels, not {channels}; {advice}")
+    if sample_rate not in rates:
+        span = f"1 to {rates[-1]}" if isinstance(rates, range) else ", ".join(map(str, rates))
+        raise AudioError(f"{path}: {format} cannot hold {sample_rate} Hz (only {span})")
+
 
 class LibsndfileEncoder:
     """FLAC and the lossy codecs, through libsndfile."""
@@ -120,6 +148,7 @@ class LibsndfileEncoder:
     ) -> None:
         """Open the codec; soundfile.SoundFileError where it is missing."""
         self._bits = int(bit_depth) if codec.subtype is None else None
+        self._ogg = codec.format == "OGG"
         self._sink = _Sink(file)
         self._file = soundfile.SoundFile(
             self._sink,
@@ -133,7 +162,8 @@ class LibsndfileEncoder:
 
     def write(self, block: Block) -> None:
         """Append a block, which in FLAC does not exceed full scale."""
-        interleaved: np.ndarray[Any, Any] = np.ascontiguousarray(block.T)
+        ordered = to_vorbis(block) if self._ogg else block  # libsndfile takes them as they come
+        interleaved: np.ndarray[Any, Any] = np.ascontiguousarray(ordered.T)
         if self._bits is not None:  # libsndfile takes integers from the upper bits
             interleaved = to_integers(interleaved, self._bits) << (32 - self._bits)
         try:

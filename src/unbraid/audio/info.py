@@ -28,6 +28,8 @@ class AudioInfo:
         codec: short name of the coding, such as "pcm_16" or "aac".
         streams: number of audio streams in the file, of which this is one.
         stated_duration: in seconds, as the container says, right or wrong; None where it is silent.
+        promised_duration: in seconds, of this stream by the file's header; a file that ends earlier
+            was cut off. None where no header tells, or the decoder itself notices.
     """
 
     path: Path
@@ -39,6 +41,7 @@ class AudioInfo:
     codec: str
     streams: int = 1
     stated_duration: float | None = None
+    promised_duration: float | None = None
 
     @property
     def duration(self) -> float | None:

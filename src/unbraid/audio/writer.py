@@ -13,7 +13,13 @@ from types import TracebackType
 import numpy as np
 import soundfile
 
-from unbraid.audio.encoders import CODECS, Encoder, LibsndfileEncoder, WavEncoder
+from unbraid.audio.encoders import (
+    CODECS,
+    Encoder,
+    LibsndfileEncoder,
+    WavEncoder,
+    check_layout,
+)
 from unbraid.audio.info import Block, native
 from unbraid.audio.ogg import set_serial
 from unbraid.audio.quantize import BIT_DEPTHS, exceeds
@@ -126,7 +132,7 @@ class AudioWriter:
 
     def _check_format(self) -> None:
         """Raise for what the format cannot hold, before anything is computed."""
-        where, rate, channels = self.path, self.sample_rate, self.channels
+        where = self.path
         if self._suffix != ".wav" and self._suffix not in CODECS:
             known = ", ".join([".wav", *CODECS])
             raise AudioError(f"{where}: cannot write {self._suffix!r} files; use one of {known}")
@@ -136,17 +142,7 @@ class AudioWriter:
                 f"{where}: {self._suffix[1:]} has no bit depth {self.bit_depth!r};"
                 f" use {' or '.join(depths)}"
             )
-        codec = CODECS.get(self._suffix)
-        most = 1024 if codec is None else codec.channels  # more than 1024 libsndfile cannot read
-        if not 1 <= channels <= most:
-            advice = "is the array [samples, channels]?" if channels > 255 else "use .wav"
-            raise AudioError(
-                f"{where}: {self._suffix[1:]} holds 1 to {most} channels, not {channels}; {advice}"
-            )
-        rates = range(1, 2**20) if codec is None else codec.rates
-        if rate not in rates:
-            span = f"1 to {rates[-1]}" if isinstance(rates, range) else ", ".join(map(str, rates))
-            raise AudioError(f"{where}: {self._suffix[1:]} cannot hold {rate} Hz (only {span})")
+        check_layout(where, self.sample_rate, self.channels)
 
     def _open(self) -> None:
         """Start a new temporary file in the format of `_suffix`."""

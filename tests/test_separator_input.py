@@ -1,0 +1,149 @@
+"""What is said of songs that are cut off, hold several tracks, or would be overwritten."""
+
+import warnings
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from unbraid import Separator
+from unbraid.errors import ConfigError
+from unbraid.models import build
+from unbraid.separator import UnbraidWarning
+
+RATE = 44100
+SECONDS = 3
+
+
+@pytest.fixture(scope="module")
+def separator() -> Separator:
+    torch.manual_seed(0)
+    return Separator(build("bandsplit", features=4, hidden=4, blocks=0), device="cpu")
+
+
+def song(path: Path, **options) -> Path:
+    """Three seconds of noise in stereo."""
+    noise = np.random.default_rng(0).normal(0, 0.1, (SECONDS * RATE, 2))
+    soundfile.write(path, noise, RATE, **options)
+    return path
+
+
+def film(path: Path, tracks: int = 1, picture: int = 0) -> Path:
+    """Three seconds of silence in each track, as FLAC, and a video of so many seconds."""
+    with av.open(str(path), "w") as container:
+        streams = [container.add_stream("flac", RATE, layout="stereo") for _ in range(tracks)]
+        if picture:
+            video = container.add_stream("mpeg4", rate=10)
+            video.width = video.height = 64
+            video.pix_fmt = "yuv420p"
+            for _ in range(picture * 10):
+                image = av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), "rgb24")
+                container.mux(video.encode(image))
+            container.mux(video.encode(None))
+        noise = np.random.default_rng(0).integers(-999, 999, (1, 2 * RATE), np.int16)
+        for second in range(SECONDS):
+            for stream in streams:
+                frame = av.AudioFrame.from_ndarray(noise, "s16", "stereo")
+                frame.sample_rate, frame.pts = RATE, second * RATE
+                container.mux(stream.encode(frame))
+        for stream in streams:
+            container.mux(stream.encode(None))
+    return path
+
+
+def cut(path: Path) -> None:
+    """Leave the first half of a file."""
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def said(separator: Separator, path: Path) -> list[str]:
+    """The warnings about a song."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UnbraidWarning)
+        separator.separate_file(path, path.parent / "stems", stems=["vocals"])
+    return [str(w.message) for w in caught if issubclass(w.category, UnbraidWarning)]
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("a.wav", {}),
+        ("a.wav", {"format": "RF64"}),
+        ("a.aiff", {}),
+        ("a.mp3", {}),
+        ("a.mp3", {"bitrate_mode": "VARIABLE", "compression_level": 0.5}),
+    ],
+)
+def test_a_song_that_is_cut_off_is_told(separator, tmp_path, name, options) -> None:
+    path = song(tmp_path / name, **options)
+    assert said(separator, path) == []
+    cut(path)
+    (message,) = said(separator, path)
+    assert message.startswith("the file says 3.0 s but holds 1.")
+    assert message.endswith(" s: get a whole copy")
+
+
+@pytest.mark.parametrize("picture", [0, 1, 9])
+def test_a_film_that_is_cut_off_is_told(separator, tmp_path, picture) -> None:
+    path = film(tmp_path / "a.mkv", picture=picture)
+    assert said(separator, path) == []
+    cut(path)
+    assert said(separator, path)[0].startswith("the file says 3.0 s but holds 1.")
+
+
+@pytest.mark.parametrize("stated", [0, 0x7FFFF000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF])
+def test_a_wav_file_from_a_pipe_promises_nothing(separator, tmp_path, stated) -> None:
+    path = song(tmp_path / "a.wav")
+    data = bytearray(path.read_bytes())
+    at = data.index(b"data") + 4
+    data[at : at + 4] = stated.to_bytes(4, "little")
+    path.write_bytes(data)
+    assert said(separator, path) == []
+
+
+def test_an_mp3_file_without_a_count_of_frames_promises_nothing(separator, tmp_path) -> None:
+    """Its length is guessed from the first frames, which are large here."""
+    quiet = np.zeros((SECONDS * RATE, 2))
+    noise = np.random.default_rng(0).normal(0, 0.1, quiet.shape)
+    path = tmp_path / "a.mp3"
+    audio = np.concatenate([quiet, noise])
+    soundfile.write(path, audio, RATE, bitrate_mode="VARIABLE", compression_level=0.3)
+    data = path.read_bytes()
+    path.write_bytes(data[data.index(b"\xff\xfb", max(data.find(b"Xing"), data.find(b"Info"))) :])
+    with av.open(str(path)) as container:
+        assert container.duration > 1.2e6 * 2 * SECONDS
+    assert said(separator, path) == []
+
+
+def test_an_mp3_file_with_a_picture_that_is_cut_off_is_told(separator, tmp_path) -> None:
+    path = song(tmp_path / "a.mp3")
+    size = bytes([0, 1, 0, 0])  # 2 ** 14, seven bits a byte
+    path.write_bytes(b"ID3\x04\0\0" + size + bytes(2**14) + path.read_bytes())
+    cut(path)
+    assert said(separator, path)[0].startswith("the file says 3.0 s but holds 1.")
+
+
+def test_several_tracks_are_told(separator, tmp_path) -> None:
+    assert said(separator, film(tmp_path / "a.mka", tracks=2)) == [
+        "2 audio tracks: the first is separated"
+    ]
+
+
+@pytest.mark.parametrize("link", [False, True])
+@pytest.mark.parametrize("format", ["wav", "flac"])  # a FLAC file that would clip becomes .wav
+def test_a_song_is_not_overwritten_by_its_stem(separator, tmp_path, link, format) -> None:
+    (tmp_path / "songs").mkdir()
+    path = song(tmp_path / "songs" / "a.wav")
+    before, out_dir = path.read_bytes(), path.parent
+    if link:
+        out_dir = tmp_path / "link"
+        out_dir.symlink_to(path.parent)
+    with pytest.raises(ConfigError, match=r"a\.wav: is the song itself.*another name or out_dir"):
+        separator.separate_file(
+            path, out_dir, stems=["vocals"], name="{track}.{ext}", format=format
+        )
+    assert path.read_bytes() == before
+    assert [file.name for file in path.parent.iterdir()] == ["a.wav"]
