@@ -43,7 +43,7 @@ class Halver:
                         writer.write(block / 2)
                         time.sleep(self.pause)
                         progress((number + writer.samples / info.samples) / len(stems))
-            files[stem] = target
+            files[stem] = writer.path
         return files
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from pathlib import Path
 
@@ -71,3 +72,16 @@ def test_a_failure_leaves_no_file(tmp_path):
     with pytest.raises(ValueError, match="no such file"):
         plot.plot_files(song, {"vocals": tmp_path / "none.wav"}, tmp_path / "out/a.png")
     assert list(tmp_path.glob("**/*.png")) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are text")
+def test_a_name_that_is_no_text_is_drawn(tmp_path):
+    song = sine(tmp_path / os.fsdecode(b"caf\xe9.wav"), 1)
+    plot.plot_files(song, {"vocals": song}, tmp_path / "a.png")
+    assert (tmp_path / "a.png").exists()
+
+
+def test_a_picture_may_have_as_long_a_name_as_any_file(tmp_path):
+    song, picture = sine(tmp_path / "a.wav", 1), tmp_path / f"{'x' * 251}.png"
+    plot.plot_files(song, {"vocals": song}, picture)
+    assert picture.exists()

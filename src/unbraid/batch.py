@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import threading
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
-from pathlib import Path
+from contextlib import contextmanager
+from multiprocessing import get_context, parent_process
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from unbraid.allocator import keep_freed_memory
 from unbraid.audio import probe
 from unbraid.errors import UnbraidError
-from unbraid.planning import Options, Result, Task, describe
+from unbraid.planning import Options, Result, Task, describe, forms_of, outputs_of
 
 if TYPE_CHECKING:
     from unbraid.separator import Separator
+
+
+SECONDS_TO_CLEAN_UP = 3.0  # of a worker whose parent was killed: a song under way leaves no file
 
 
 def separate_songs(
@@ -83,6 +89,8 @@ def separate_song(
     progress(0.0)
     start = time.perf_counter()
     try:
+        targets = outputs_of(song, options)
+        before = {form for path in targets.values() for form in forms_of(path) if _is_there(form)}
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", UnbraidWarning)
             files = separator.separate_file(
@@ -102,11 +110,12 @@ def separate_song(
             picture = Path(task.plot)
             plot_files(Path(song.path), files, picture)
             files = {**files, "plot": picture}
+        replaced = _replaced(targets, files, before)
     except (UnbraidError, OSError) as error:
         return Result(song, "failed", error=describe(error))
     except Exception:
         return Result(song, "failed", error=traceback.format_exc())
-    said = []
+    said = ["replaced what was there"] if replaced else []
     for warning in caught:
         if issubclass(warning.category, UnbraidWarning):
             said.append(str(warning.message))
@@ -115,6 +124,20 @@ def separate_song(
                 warning.message, warning.category, warning.filename, warning.lineno
             )
     return Result(song, "done", {**files}, duration, elapsed, tuple(said))
+
+
+def _is_there(path: PurePath) -> bool:
+    return os.path.lexists(path)
+
+
+def _replaced(
+    targets: Mapping[str, PurePath], files: Mapping[str, PurePath], before: set[PurePath]
+) -> bool:
+    """Whether files took the place of others; a FLAC that became float WAV takes both places."""
+    stale = {path for stem, path in targets.items() if files[stem] != path} & before
+    for path in stale:
+        Path(path).unlink(missing_ok=True)
+    return bool(stale or before.intersection(files.values()))
 
 
 def _separate_at_once(
@@ -136,9 +159,10 @@ def _separate_at_once(
         jobs, context, _start_worker, (make_separator, options, threads, fractions, cancelled)
     )
     try:
-        pending: dict[Future[Result], Task] = {
-            pool.submit(_work, number, task): task for number, task in enumerate(tasks)
-        }
+        with _signals_held():  # the first tasks start the workers
+            pending: dict[Future[Result], Task] = {
+                pool.submit(_work, number, task): task for number, task in enumerate(tasks)
+            }
         while pending:
             done, _ = wait(pending, timeout=0.1, return_when=FIRST_COMPLETED)
             while not fractions.empty():
@@ -149,6 +173,19 @@ def _separate_at_once(
     finally:
         cancelled.set()
         pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Holds what a terminal sends, also from processes that are started, which inherit this."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGHUP))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _result_of(future: Future[Result], task: Task) -> Result:
@@ -169,6 +206,7 @@ def _start_worker(
     fractions: Any,
     cancelled: Any,
 ) -> None:
+    threading.Thread(target=_end_with_parent, args=(cancelled,), daemon=True).start()
     import torch
 
     keep_freed_memory()
@@ -179,6 +217,16 @@ def _start_worker(
     _worker.update(
         separator=make_separator(), options=options, fractions=fractions, cancelled=cancelled
     )
+
+
+def _end_with_parent(cancelled: Any) -> None:
+    """Ends this process once its parent is gone, which could be killed without a word."""
+    parent = parent_process()
+    assert parent is not None  # this runs in workers
+    parent.join()
+    cancelled.set()
+    time.sleep(SECONDS_TO_CLEAN_UP)
+    os._exit(1)
 
 
 def _work(number: int, task: Task) -> Result:

@@ -9,6 +9,7 @@ from pathlib import Path, PurePath
 from typing import Literal
 
 from unbraid.audio import probe
+from unbraid.audio.encoders import check_layout
 from unbraid.errors import AudioError, ConfigError, UnbraidError
 from unbraid.naming import check_output
 
@@ -30,11 +31,13 @@ class Song:
         path: the file: a Path, or for a fleet also a Url.
         folder: where its stems go, relative to the output folder.
         fault: of a folder: why it cannot be read.
+        found: whether it was found in a folder, rather than named.
     """
 
     path: PurePath
     folder: PurePath = Path()
     fault: str | None = None
+    found: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,8 +104,8 @@ class Result:
 def find_songs(inputs: Iterable[Path], out_dir: Path) -> list[Song]:
     """Songs among files and folders: files as given, folders searched to any depth and mirrored.
 
-    Hidden files and folders are left out, and so is what lies in `out_dir`. A folder that cannot
-    be read is among them, with its fault.
+    Hidden files and folders are left out, and so is what lies in `out_dir`. Links to folders are
+    not followed. A folder that cannot be read is among them, with its fault.
 
     Args:
         inputs: files and folders.
@@ -146,10 +149,12 @@ def walk(root: Path, out_dir: PurePath) -> Iterator[list[Song]]:
         subfolders[:] = [
             name
             for name in sorted(subfolders)
-            if not name.startswith(".") and os.path.abspath(os.path.join(folder, name)) != output
+            if not is_hidden(name) and os.path.abspath(os.path.join(folder, name)) != output
         ]
         below = Path(folder).relative_to(root)
-        songs = [Song(Path(folder, name), below) for name in sorted(files) if is_song(name)]
+        songs = [
+            Song(Path(folder, name), below, found=True) for name in sorted(files) if is_song(name)
+        ]
         if unread or songs:
             yield [*unread, *songs]
         unread.clear()
@@ -159,7 +164,12 @@ def walk(root: Path, out_dir: PurePath) -> Iterator[list[Song]]:
 
 def is_song(name: str) -> bool:
     """Whether a file in a searched folder is one to separate, by its name."""
-    return not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES
+    return not is_hidden(name) and os.path.splitext(name)[1].lower() in SUFFIXES
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder is hidden; a title that begins with an ellipsis is not."""
+    return name.startswith(".") and not name.startswith("..")
 
 
 def check_options(options: Options) -> None:
@@ -177,12 +187,24 @@ def check_options(options: Options) -> None:
 
 def _check_folder(out_dir: Path) -> None:
     folder = out_dir.absolute()
-    while not folder.exists():
-        folder = folder.parent
+    try:
+        while not _is_there(folder):
+            folder = folder.parent
+    except OSError as error:
+        raise AudioError(f"{out_dir}: {reason(error)}: choose another folder") from error
     if not folder.is_dir():
         raise AudioError(f"{out_dir}: {folder} is a file, not a folder")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise AudioError(f"{out_dir}: no permission to write to {folder}")
+
+
+def _is_there(path: Path) -> bool:
+    """Whether a file or folder is there; OSError where that cannot be told."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def _path_of(options: Options, song: Song, stem: str, ext: str) -> PurePath:
@@ -190,14 +212,16 @@ def _path_of(options: Options, song: Song, stem: str, ext: str) -> PurePath:
     path = options.out_dir / song.folder / name
     inside = Path(os.path.abspath(options.out_dir))
     if inside not in Path(os.path.abspath(path)).parents:
-        raise ConfigError(f"name {options.name!r} leads out of the folder {options.out_dir}")
+        raise ConfigError(
+            f"name {options.name!r} leads out of the folder {options.out_dir}: choose another"
+        )
     return path
 
 
 def plan(
     songs: Sequence[Song],
     options: Options,
-    exists: Callable[[PurePath], bool] = lambda path: Path(path).exists(),
+    exists: Callable[[PurePath], bool] = lambda path: _is_there(Path(path)),
 ) -> tuple[list[Task], list[Result]]:
     """Checks every song before any is separated.
 
@@ -208,33 +232,79 @@ def plan(
 
     Returns:
         The songs to separate, and the results already known: unreadable ones, ones that would
-        write to the same file as another or over an input, and ones whose output exists.
+        write to the same file as another or over an input, that the format cannot hold or no
+        file can be named after, and ones whose output exists. A file found in a folder where
+        the stem of another song goes is in neither.
     """
     tasks: list[Task] = []
     results = [Result(song, "failed", error=song.fault) for song in songs if song.fault]
-    songs = [song for song in songs if not song.fault]
-    outputs = {song: outputs_of(song, options) for song in songs}
-    owners: dict[str, list[Song]] = {}
-    for song, paths in outputs.items():
-        for path in paths.values():
-            for form in _forms(path):
-                owners.setdefault(_key(form), []).append(song)
-    inputs = {_key(song.path) for song in songs}
+    outputs: dict[Song, dict[str, PurePath]] = {}
+    for song in songs:
+        if not song.fault:
+            try:
+                outputs[song] = outputs_of(song, options)
+            except UnbraidError as error:
+                results.append(Result(song, "failed", error=describe(error)))
+    stems = _stems_of_others(outputs)
+    inputs = {_key(song.path) for song in outputs}
+    outputs = {song: paths for song, paths in outputs.items() if song not in stems}
+    owners = _owners(outputs)
     for song, paths in outputs.items():
         try:
-            _check_clashes(song, paths, owners, inputs)
+            _check_clashes(song, paths, owners)
             if options.skip_existing and all(
-                any(map(exists, _forms(path))) for path in paths.values()
+                any(map(exists, forms_of(path))) for path in paths.values()
             ):
                 results.append(Result(song, "skipped", paths))
                 continue
+            _check_inputs(paths, inputs)
             # what a Url holds is seen where it is fetched
-            duration = probe(song.path).duration if isinstance(song.path, Path) else None
+            duration = _checked_duration(song.path, paths) if isinstance(song.path, Path) else None
         except (UnbraidError, OSError) as error:
             results.append(Result(song, "failed", error=describe(error)))
             continue
         tasks.append(Task(song, paths.get("plot"), duration))
     return tasks, results
+
+
+def _checked_duration(song: Path, paths: dict[str, PurePath]) -> float | None:
+    """Length of a song in seconds; AudioError if it or its stems' format is not up to it."""
+    info = probe(song)
+    for stem, path in paths.items():
+        if stem != "plot":
+            check_layout(path, info.sample_rate, info.channels)
+    return info.duration
+
+
+def _owners(outputs: dict[Song, dict[str, PurePath]]) -> dict[str, list[Song]]:
+    """The songs that may write a file, by its key."""
+    owners: dict[str, list[Song]] = {}
+    for song, paths in outputs.items():
+        for path in paths.values():
+            for form in forms_of(path):
+                owners.setdefault(_key(form), []).append(song)
+    return owners
+
+
+def _stems_of_others(outputs: dict[Song, dict[str, PurePath]]) -> set[Song]:
+    """Files found where the stems of other songs go, in this format or another.
+
+    Songs that write to the same place are none of each other's stems: that is a clash.
+    """
+    places = {
+        song: {_place(path) for stem, path in paths.items() if stem != "plot"}
+        for song, paths in outputs.items()
+    }
+    writers: dict[str, list[Song]] = {}
+    for song, written in places.items():
+        for place in written:
+            writers.setdefault(place, []).append(song)
+    return {
+        song
+        for song, written in places.items()
+        if song.found
+        and any(places[other].isdisjoint(written) for other in writers.get(_place(song.path), ()))
+    }
 
 
 def outputs_of(song: Song, options: Options) -> dict[str, PurePath]:
@@ -245,29 +315,40 @@ def outputs_of(song: Song, options: Options) -> dict[str, PurePath]:
     return paths
 
 
-def _forms(path: PurePath) -> list[PurePath]:
+def forms_of(path: PurePath) -> list[PurePath]:
     """A file to write, and for FLAC the float WAV that is written if it would clip."""
     return [path, path.with_suffix(".wav")] if path.suffix == ".flac" else [path]
 
 
 def _key(path: PurePath) -> str:
-    return os.path.normcase(os.path.abspath(path))
+    """What two paths of one file have in common, through whatever links they lead."""
+    return os.path.normcase(os.path.realpath(path))
 
 
-def _check_clashes(
-    song: Song, paths: dict[str, PurePath], owners: dict[str, list[Song]], inputs: set[str]
-) -> None:
+def _place(path: PurePath) -> str:
+    """What the paths of a stem have in common, whatever its format."""
+    return os.path.splitext(_key(path))[0]
+
+
+def _check_clashes(song: Song, paths: dict[str, PurePath], owners: dict[str, list[Song]]) -> None:
     for path in paths.values():
-        for form in _forms(path):
+        for form in forms_of(path):
             others = [owner.path for owner in owners[_key(form)] if owner is not song]
             if others:
                 raise AudioError(
                     f"would write {form}, and so would {others[0]}: "
                     "rename one, or separate them into two folders"
                 )
+
+
+def _check_inputs(paths: dict[str, PurePath], inputs: set[str]) -> None:
+    """Keep what lies among the songs: nothing tells a stem of an earlier run from a recording."""
+    for path in paths.values():
+        for form in forms_of(path):
             if _key(form) in inputs:
                 raise AudioError(
-                    f"{form} is a song itself and would be overwritten: choose another --out"
+                    f"{form} is among the songs and would be overwritten: choose another --out, "
+                    "or --skip-existing"
                 )
 
 

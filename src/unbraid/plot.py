@@ -176,6 +176,7 @@ def draw(overviews: Mapping[str, Overview], title: str) -> Figure:
     bar = figure.colorbar(image, ax=list(axes), aspect=50, pad=0.01, fraction=0.03)
     bar.set_label("Level (dB)")
     figure.align_ylabels(axes)
+    title = title.encode("utf-8", "replace").decode()  # a file's name may be no text
     title = title if len(title) <= 110 else f"{title[:109]}…"
     figure.suptitle(title, parse_math=False, fontfamily=_families(title), fontsize=15)
     return figure

@@ -61,7 +61,11 @@ class BitDepth(str, Enum):
 def separate(
     songs: Annotated[
         list[str],
-        typer.Argument(metavar="SONG...", help="Audio or video files, and folders of them."),
+        typer.Argument(
+            metavar="SONG...",
+            help="Audio or video files, and folders of them; links to folders in these are not "
+            "followed.",
+        ),
     ],
     out: Annotated[
         str, typer.Option("-o", "--out", metavar="DIR", help="Folder for the stems.")
@@ -109,7 +113,8 @@ def separate(
 ) -> None:
     """Separate songs into vocals and accompaniment.
 
-    Folders are searched to any depth and mirrored in the output folder.
+    Folders are searched to any depth and mirrored in the output folder. Stems that are there
+    already are replaced, unless --skip-existing.
     """
     if plot:
         require("plot", "matplotlib")

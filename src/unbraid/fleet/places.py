@@ -170,7 +170,7 @@ def _walk_url(root: PurePath, out_dir: PurePath) -> Iterator[list[Song]]:
             for name in sorted(subfolders, reverse=True)
             if not name.startswith(".") and folder / name != out_dir
         ]
-        songs = [Song(folder / name, below) for name in sorted(files) if is_song(name)]
+        songs = [Song(folder / name, below, found=True) for name in sorted(files) if is_song(name)]
         if songs:
             yield songs
 
