@@ -2,7 +2,37 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
+
+from unbraid.errors import ConfigError
+
+Limit = tuple[str, Callable[[float], bool]]  # in words, and whether a number keeps it
+POSITIVE: Limit = ("above 0", lambda number: number > 0)
+NOT_NEGATIVE: Limit = ("at least 0", lambda number: number >= 0)
+AT_LEAST_1: Limit = ("at least 1", lambda number: number >= 1)
+PART: Limit = ("from 0 to 1", lambda number: 0 <= number <= 1)
+# drawn segments sound for as long; the loudness and the codecs need a tenth of a second
+SEGMENT: Limit = ("at least 0.25", lambda number: number >= 0.25)
+
+
+def check_limits(section: str, settings: Any, limits: dict[str, Limit]) -> None:
+    """Look whether numbers are possible; a setting of None is not used.
+
+    Args:
+        section: where the settings are, such as `data.augment`.
+        settings: the dataclass that has them.
+        limits: of its fields, by name.
+
+    Raises:
+        ConfigError: for the first that is not.
+    """
+    for name, (words, keeps) in limits.items():
+        value = getattr(settings, name)
+        if value is not None and not (math.isfinite(value) and keeps(value)):
+            raise ConfigError(f"{section}.{name} must be {words}, not {value}")
 
 
 @dataclass
@@ -61,6 +91,17 @@ class AugmentConfig:
     balance_spread: float = 5.0
     peak_decibels: tuple[float, float] = (-18.0, 0.0)
 
+    def __post_init__(self) -> None:
+        strengths = {"semitones", "equalise_decibels", "balance_spread"}
+        parts = self.__dict__.keys() - strengths - {"balance_decibels", "peak_decibels"}
+        limits = {**dict.fromkeys(strengths, NOT_NEGATIVE), **dict.fromkeys(sorted(parts), PART)}
+        check_limits("data.augment", self, limits)
+        lowest, highest = self.peak_decibels
+        if not lowest <= highest:
+            raise ConfigError(
+                f"data.augment.peak_decibels must rise, not [{lowest:g}, {highest:g}]"
+            )
+
 
 @dataclass
 class DataConfig:
@@ -94,3 +135,18 @@ class DataConfig:
     workers: int = 1
     shard: bool = False
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+
+    def __post_init__(self) -> None:
+        limits = {"seconds": SEGMENT, "batch_size": AT_LEAST_1, "workers": NOT_NEGATIVE}
+        check_limits("data", self, limits)
+        songs = list(self.songs.values())
+        _check_shares("data.songs", self.songs, [] if self.stems and self.shuffle else songs)
+        for stem, sources in self.stems.items():
+            _check_shares(f"data.stems.{stem}", sources, [*sources.values(), *songs])
+
+
+def _check_shares(section: str, sources: dict[str, Source], drawn: list[Source]) -> None:
+    for name, source in sources.items():
+        check_limits(f"{section}.{name}", source, {"share": NOT_NEGATIVE})
+    if drawn and not any(source.share for source in drawn):
+        raise ConfigError(f"{section}: every share is 0; give one source a share above 0")

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unbraid.errors import ConfigError, ModelError
+from unbraid.errors import ConfigError, ModelError, UnbraidError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -62,7 +62,13 @@ def build(architecture: str, **config: Any) -> nn.Module:
         if key not in known:
             raise ConfigError(f"{architecture} has no setting {key!r}; it has: {', '.join(known)}")
     frozen = {key: _as_tuple(value) for key, value in config.items()}
-    network: nn.Module = getattr(module, class_name)(config_class(**frozen))
+    try:
+        network: nn.Module = getattr(module, class_name)(config_class(**frozen))
+    except UnbraidError:
+        raise
+    except (TypeError, ValueError, RuntimeError, ArithmeticError, LookupError) as error:
+        stated = ", ".join(f"{key}={value}" for key, value in config.items())
+        raise ConfigError(f"{architecture} cannot be made with {stated}; change a value") from error
     return network
 
 

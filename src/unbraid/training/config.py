@@ -9,9 +9,16 @@ from typing import Any, TypeVar, cast
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
+from yaml import MarkedYAMLError, YAMLError
 
-from unbraid.data.config import DataConfig
+from unbraid.data.config import (
+    AT_LEAST_1,
+    NOT_NEGATIVE,
+    POSITIVE,
+    DataConfig,
+    Limit,
+    check_limits,
+)
 from unbraid.errors import ConfigError
 from unbraid.training.losses import LossConfig
 from unbraid.training.teacher import TeacherConfig
@@ -19,8 +26,13 @@ from unbraid.training.teacher import TeacherConfig
 CONFIGS = Path(__file__).parents[1] / "configs"
 OPTIMIZERS = ("adamw", "adam")
 SCHEDULES = ("cosine", "constant")
-PRECISIONS = ("32-true", "16-mixed", "bf16-mixed", "16-true", "bf16-true", "64-true")
+PRECISIONS = ("32-true", "16-mixed", "bf16-mixed")
+ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
 MONITORS = {"valid/sdr": "max", "valid/loss": "min"}
+
+DECAY: Limit = ("at least 0 and below 1", lambda number: 0 <= number < 1)
+SEED: Limit = ("from 0 to 4294967295", lambda number: 0 <= number < 1 << 32)
+WINDOW = 4  # samples, or its hop of a quarter would be none
 
 Section = TypeVar("Section")
 
@@ -52,6 +64,14 @@ class OptimizerConfig:
     def __post_init__(self) -> None:
         _check("optimizer.name", self.name, OPTIMIZERS)
         _check("optimizer.schedule", self.schedule, SCHEDULES)
+        limits = {
+            "learning_rate": POSITIVE,
+            "weight_decay": NOT_NEGATIVE,
+            "warmup": NOT_NEGATIVE,
+            "clip": NOT_NEGATIVE,
+            "ema": DECAY,
+        }
+        check_limits("optimizer", self, limits)
 
 
 @dataclass
@@ -62,13 +82,14 @@ class RunConfig:
         folder: parent of the run's folder.
         seed: of weights and mixtures.
         steps: length of the run, unless it is given in epochs or minutes.
-        epochs: its length in validations, unless it is given in minutes.
+        epochs: its length in validations, unless it is given in minutes, or `steps` are given by
+            what is laid over it.
         steps_per_epoch: steps between validations.
         monitor: what picks the best weights and is watched by `patience`: `valid/sdr`, the first
             target's, or `valid/loss`.
         patience: validations without gain that end the run; null never ends it.
-        precision: Lightning's, such as `32-true` or `bf16-mixed`.
-        accelerator: Lightning's: `auto`, `cpu`, `gpu`.
+        precision: Lightning's: `32-true`, `16-mixed` or `bf16-mixed`.
+        accelerator: Lightning's: `auto`, `cpu`, `gpu`, `cuda` or `mps`.
         accumulate: batches whose gradients are averaged for a step.
         devices: processes on a machine, each with its device and a batch of its own; two processes
             of one thread are faster on two CPU cores than one of two threads. `torchrun` and Ray
@@ -96,9 +117,19 @@ class RunConfig:
     def __post_init__(self) -> None:
         _check("run.monitor", self.monitor, tuple(MONITORS))
         _check("run.precision", self.precision, PRECISIONS)
-        for name in ("accumulate", "devices", "nodes"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"run.{name} must be at least 1, not {getattr(self, name)}")
+        _check("run.accelerator", self.accelerator, ACCELERATORS)
+        counts = (
+            "steps",
+            "epochs",
+            "steps_per_epoch",
+            "patience",
+            "accumulate",
+            "devices",
+            "nodes",
+        )
+        check_limits("run", self, {**dict.fromkeys(counts, AT_LEAST_1), "seed": SEED})
+        if not self.conditions:
+            raise ConfigError("run.conditions is empty; give one, such as 'as is'")
         if self.epochs is not None:
             self.steps = self.epochs * self.steps_per_epoch
 
@@ -124,13 +155,19 @@ class TrainConfig:
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     run: RunConfig = field(default_factory=RunConfig)
 
+    def __post_init__(self) -> None:
+        for window in self.loss.resolutions:
+            if window < WINDOW:
+                raise ConfigError(f"loss.resolutions must be at least {WINDOW}, not {window}")
+
 
 def read_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
     """Defaults, overlaid with a YAML file, overlaid with `key=value` words.
 
     A file may start from another one, its `base`: the name of a shipped configuration, or a path
     relative to the file. Maps of both are merged, except for those that stand for one choice:
-    `data.stems`, `data.songs` and the `model` of another architecture replace the base's.
+    `data.stems`, `data.songs` and the `model` of another architecture replace the base's, and
+    `run.steps` its `run.epochs`.
 
     Args:
         path: YAML file, or the name of a shipped one.
@@ -164,7 +201,7 @@ def overlay(
     """
     try:
         words = OmegaConf.from_dotlist(list(overrides))
-        return cast(Section, OmegaConf.to_object(OmegaConf.merge(schema, stated, words)))
+        return cast(Section, OmegaConf.to_object(OmegaConf.merge(schema, _laid(stated, words))))
     except (OmegaConfBaseException, YAMLError, TypeError) as error:
         raise ConfigError(f"{path}: {_one_line(error)}") from error
 
@@ -199,7 +236,14 @@ def _with_bases(path: Path, above: tuple[Path, ...]) -> DictConfig:
     below = _with_bases(base_path, (*above, path.resolve()))
     for key in _replaced(written):
         OmegaConf.update(below, key, {}, merge=False)
-    return cast(DictConfig, OmegaConf.merge(below, written))
+    return _laid(below, written)
+
+
+def _laid(below: DictConfig, above: DictConfig) -> DictConfig:
+    """Settings over others, whose length in epochs ends where the length is given in steps."""
+    in_steps = OmegaConf.select(above, "run.steps") is not None
+    length = {"run": {"epochs": None}} if in_steps and OmegaConf.select(below, "run") else {}
+    return cast(DictConfig, OmegaConf.merge(below, length, above))
 
 
 def _replaced(written: DictConfig) -> list[str]:
@@ -218,6 +262,8 @@ def _check(setting: str, value: str, known: Sequence[str]) -> None:
 
 
 def _one_line(error: Exception) -> str:
+    if isinstance(error, MarkedYAMLError) and error.problem_mark:
+        return f"line {error.problem_mark.line + 1}: {error.problem}"
     key = getattr(error, "full_key", None)
     known = getattr(error, "parent_node", None)
     message = str(error).splitlines()[0]

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import asdict
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import (
     Callback,
+    Checkpoint,
     EarlyStopping,
     EMAWeightAveraging,
     LearningRateMonitor,
@@ -26,7 +28,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from omegaconf import OmegaConf
 
 from unbraid.allocator import keep_freed_memory
-from unbraid.errors import ConfigError
+from unbraid.errors import ConfigError, ModelError
 from unbraid.models import build, checkpoint, find
 from unbraid.training import processes, weights
 from unbraid.training.config import MONITORS, TrainConfig, read_config
@@ -34,6 +36,7 @@ from unbraid.training.music import Music
 from unbraid.training.task import SeparationTask
 
 Launch = Callable[[], dict[str, Any]]
+KEPT_EVERY = 300  # seconds
 
 
 class Clock(Callback):
@@ -69,13 +72,54 @@ class Clock(Callback):
         if self._done >= 1:
             trainer.should_stop = True
 
-    def state_dict(self) -> dict[str, float]:
+    def state_dict(self) -> dict[str, float | None]:
         """What a resumed run has to know."""
-        return {"elapsed": self._elapsed, "done": self._done}
+        return {"elapsed": self._elapsed, "done": self._done, "minutes": self._minutes}
 
-    def load_state_dict(self, state_dict: dict[str, float]) -> None:
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on where the run was left."""
         self._elapsed, self._done = state_dict["elapsed"], state_dict["done"]
+
+
+class Last(Checkpoint):
+    """Keeps where the run is, to go on from.
+
+    Every five minutes, after each validation, and when the run is ended from outside: by Ctrl-C, or
+    by what is neither wrong with the weights nor with the disk that they would be kept on.
+
+    Args:
+        path: file to write.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._kept = time.monotonic()
+
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        """The first five minutes begin once everything is loaded."""
+        self._kept = time.monotonic()
+
+    def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
+        """Keep it every five minutes, in all processes at one step."""
+        if trainer.strategy.broadcast(time.monotonic() - self._kept >= KEPT_EVERY):
+            self._keep(trainer)
+
+    def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
+        """Keep it with what the validation brought."""
+        self._keep(trainer)
+
+    def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
+        """Keep it where no other process has to agree and no average stands for the weights."""
+        alone = trainer.world_size == 1 and trainer.training
+        if alone and trainer.global_step and not isinstance(exception, ModelError | OSError):
+            self._keep(trainer)
+        stopped = isinstance(exception, KeyboardInterrupt) and trainer.is_global_zero
+        if stopped and self.path.is_file():
+            print(f"to go on: the same command with --resume {self.path}", file=sys.stderr)
+
+    def _keep(self, trainer: Any) -> None:
+        trainer.save_checkpoint(self.path)
+        self._kept = time.monotonic()
 
 
 def run(
@@ -94,7 +138,8 @@ def run(
     Args:
         config_path: YAML of a `TrainConfig`.
         overrides: `key=value` words that overlay it.
-        minutes: length of the run by the clock, to which the schedule is fitted.
+        minutes: length of the run by the clock, to which the schedule is fitted; None: of the run
+            that is resumed, if that one was timed, else the configuration's steps.
         resume: checkpoint of an earlier run to go on from.
         callbacks: more that Lightning calls.
 
@@ -102,9 +147,10 @@ def run(
         The best weights, `.safetensors`.
 
     Raises:
-        ConfigError: for an unknown key, an impossible value or a missing checkpoint.
+        ConfigError: for an unknown key, an impossible value, a missing checkpoint, or a folder that
+            holds another run.
         DataError: if the data lacks something.
-        ModelError: if the loss is not finite.
+        ModelError: if the loss is not finite, or the checkpoint is damaged or of another network.
     """
     with processes.one_voice():
         config = read_config(config_path, overrides)
@@ -127,8 +173,11 @@ def train(
         callbacks: more that Lightning calls.
         launch: makes a trainer's options that say how many processes there are and who starts them.
     """
+    if minutes is not None and not minutes > 0:
+        raise ConfigError(f"--minutes must be above 0, not {minutes:g}")
     if resume and not resume.is_file():
         raise ConfigError(f"{resume}: no such checkpoint; runs keep theirs under checkpoints/")
+    _check_folder(_folder(config), resume)
     devices = launch()["devices"]
     with _prepared_machine(config.run.seed, devices if isinstance(devices, int) else 1):
         return _train(config, minutes, resume, callbacks, launch)
@@ -153,16 +202,27 @@ def _train(
     processes.hush()
     trial = _trainer(config, launch, fast_dev_run=1, logger=False)
     processes.hush_all_but_the_first(trial)
+    if resume:
+        earlier = weights.read_run(resume, model)["callbacks"]["Clock"].get("minutes")
+        if minutes is None and earlier is not None:
+            minutes = earlier
+            if trial.is_global_zero:
+                print(
+                    f"a run of {minutes:g} minutes goes on; --minutes N changes that",
+                    file=sys.stderr,
+                )
     clock = Clock(config.run.steps, minutes)
     task = SeparationTask(model, config, clock)
     start = resume.stat().st_mtime_ns % (1 << 31) if resume else 0
     music = Music(config.data, model.config, config.run.seed, start, processes.place(trial))
+    if trial.is_global_zero:  # else all would decode the same
+        music.read_songs(scored=config.run.monitor == "valid/sdr")
     if hasattr(model, "standardize") and config.run.init is None:
         model.standardize(next(iter(music.train_dataloader()))["mixture"])
 
     # one step of each kind, so that a mistake shows before hours have passed
     trial.fit(deepcopy(task), music)
-    folder = Path(config.run.folder) / config.name
+    folder = _folder(config)
     if trial.is_global_zero:
         folder.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(OmegaConf.create(asdict(config)), folder / "config.yaml")
@@ -193,6 +253,23 @@ def _train(
     return result
 
 
+def _folder(config: TrainConfig) -> Path:
+    return Path(config.run.folder) / config.name
+
+
+def _check_folder(folder: Path, resume: Path | None) -> None:
+    """Nothing is written over what another run has left."""
+    for place in (folder.parent, folder):
+        if place.exists() and not place.is_dir():
+            raise ConfigError(f"{place}: not a folder; give another run.folder=… or name=…")
+    left = sorted((folder / "checkpoints").glob("*.ckpt"))
+    if left and not resume:
+        raise ConfigError(
+            f"{folder}: holds a run; give this one another name=…, go on with that one by "
+            f"--resume {left[-1]}, or remove the folder"
+        )
+
+
 @contextmanager
 def _prepared_machine(seed: int, devices: int) -> Iterator[None]:
     lightning.seed_everything(seed, workers=True, verbose=False)
@@ -209,14 +286,18 @@ def _prepared_machine(seed: int, devices: int) -> Iterator[None]:
 
 
 def _trainer(config: TrainConfig, launch: Launch, **options: Any) -> lightning.Trainer:
-    return lightning.Trainer(
-        accelerator=config.run.accelerator,
-        precision=config.run.precision,  # type: ignore[arg-type]
-        gradient_clip_val=config.optimizer.clip,
-        enable_model_summary=False,
-        **launch(),
-        **options,
-    )
+    try:
+        return lightning.Trainer(
+            accelerator=config.run.accelerator,
+            precision=config.run.precision,  # type: ignore[arg-type]
+            gradient_clip_val=config.optimizer.clip,
+            enable_model_summary=False,
+            **launch(),
+            **options,
+        )
+    except MisconfigurationException as error:
+        message = " ".join(str(error).split())
+        raise ConfigError(f"run.accelerator {config.run.accelerator!r}: {message}") from error
 
 
 def _callbacks(
@@ -227,12 +308,7 @@ def _callbacks(
         EMAWeightAveraging(decay=config.optimizer.ema),
         LearningRateMonitor("step"),
         best,
-        ModelCheckpoint(
-            folder / "checkpoints",
-            "last",
-            train_time_interval=timedelta(minutes=5),
-            enable_version_counter=False,
-        ),
+        Last(folder / "checkpoints" / "last.ckpt"),
     ]
     if config.run.patience is not None:
         monitor = config.run.monitor

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import lightning
+import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
 from unbraid.data.config import DataConfig
 from unbraid.data.mixing import Mixtures, held_out
 from unbraid.data.sampling import Place
 from unbraid.data.tracks import check_headers, find_tracks, load_track
-from unbraid.errors import setting
+from unbraid.errors import AudioError, DataError
 
 
 class Songs(Dataset[dict[str, Any]]):
@@ -28,7 +31,7 @@ class Songs(Dataset[dict[str, Any]]):
         sample_rate: Hz.
 
     Raises:
-        DataError: if there are none, or stems are missing or do not match.
+        DataError: if there are none, two have one name, or stems are missing or do not match.
         AudioError: if a file cannot be read.
     """
 
@@ -41,6 +44,9 @@ class Songs(Dataset[dict[str, Any]]):
         sample_rate: int,
     ) -> None:
         self._tracks = find_tracks(root, split)
+        for name, count in Counter(track.name for track in self._tracks).items():
+            if count > 1:
+                raise DataError(f"two tracks are named {name!r}; rename the folder of one")
         self._arguments = (targets, residual, sample_rate)
         for track in self._tracks:
             check_headers(track, targets, residual)
@@ -75,8 +81,27 @@ class Music(lightning.LightningDataModule):
         if not config.shard:
             place = replace(place, machine=0, machines=1)
         self._mixtures = Mixtures(config, *self._stems, (), held_out(config), place)
-        with setting("data.valid"):
+        with _named():
             self._songs = Songs(Path(config.valid), config.valid_split, *self._stems)
+
+    def read_songs(self, scored: bool) -> None:
+        """Decode every validation song once, so that a damaged one shows before hours have passed.
+
+        Args:
+            scored: whether the first target's SDR is needed, so that it has to sound somewhere.
+
+        Raises:
+            DataError: if one cannot be read, or no song gives an SDR that is needed.
+        """
+        target, sounds = self._stems[0][0], False
+        with _named():
+            for index in range(len(self._songs)):
+                sounds |= bool(np.any(self._songs[index]["stems"][target].sum(0)))
+            if scored and not sounds:
+                raise DataError(
+                    f"{target} is silent in all songs, which leaves nothing to score; add a song "
+                    "with it, or set run.monitor=valid/loss"
+                )
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Endless batches of mixtures."""
@@ -92,3 +117,12 @@ class Music(lightning.LightningDataModule):
     def val_dataloader(self) -> DataLoader[Any]:
         """One song at a time."""
         return DataLoader(self._songs, batch_size=None)
+
+
+@contextmanager
+def _named() -> Iterator[None]:
+    """What is wrong with the validation songs begins with their setting's name."""
+    try:
+        yield
+    except (AudioError, DataError) as error:
+        raise DataError(f"data.valid: {error}") from None

@@ -101,6 +101,15 @@ class SeparationTask(lightning.LightningModule):
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
 
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on with the configuration's learning rate and weight decay, not the checkpoint's."""
+        options = self.config.optimizer
+        for group in checkpoint["optimizer_states"][0]["param_groups"]:
+            group["lr"] *= options.learning_rate / group["initial_lr"]
+            group["initial_lr"] = options.learning_rate
+            group["weight_decay"] = options.weight_decay
+        checkpoint["lr_schedulers"][0]["base_lrs"] = [options.learning_rate]
+
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """Separate one song under each condition and score it."""
         separator = Separator(self.model, device=str(self.device))

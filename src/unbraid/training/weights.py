@@ -13,6 +13,8 @@ from unbraid.models import checkpoint, find
 from unbraid.models.checkpoint import ModelInfo
 from unbraid.training.config import TrainConfig
 
+_LEFT_BY_A_RUN = {"state_dict", "optimizer_states", "lr_schedulers", "callbacks", "loops"}
+
 
 def begin_with(model: Any, architecture: str, source: str) -> str:
     """Put the weights of an earlier model into a network.
@@ -56,6 +58,32 @@ def begin_with(model: Any, architecture: str, source: str) -> str:
 def described(info: ModelInfo) -> str:
     """A model, for the data card of one that was made of it."""
     return f"{info.name} ({info.licence}; SHA-256 {info.sha256}), of: {info.data}"
+
+
+def read_run(path: Path, model: torch.nn.Module) -> dict[str, Any]:
+    """What a run left in a checkpoint for the network to go on from.
+
+    Args:
+        path: the checkpoint.
+        model: the network.
+
+    Raises:
+        ModelError: if it is no checkpoint of a run, damaged, or of another network.
+    """
+    advice = "runs keep theirs under checkpoints/, and weight files are for run.init"
+    try:
+        kept = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever comes of reading a file that is something else
+        raise ModelError(f"--resume {path}: no checkpoint, or a damaged one; {advice}") from error
+    if not isinstance(kept, dict) or not kept.keys() >= _LEFT_BY_A_RUN:
+        raise ModelError(f"--resume {path}: no checkpoint of a training run; {advice}")
+    theirs = {name.removeprefix("model."): each.shape for name, each in kept["state_dict"].items()}
+    if theirs != {name: each.shape for name, each in model.state_dict().items()}:
+        raise ModelError(
+            f"--resume {path}: of another network, {kept['hyper_parameters']['config']['model']}; "
+            "give the configuration that its run began with"
+        )
+    return kept
 
 
 def export(

@@ -1,0 +1,175 @@
+"""Runs that go on: what they keep, what of it holds, and what is no checkpoint of theirs."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning.pytorch.callbacks import Callback
+
+from training_tree import scalars, training_tree
+from unbraid.errors import ConfigError, DataError, ModelError
+from unbraid.training import fit
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = training_tree(tmp_path_factory.mktemp("tree"))
+    (root / "quick.yaml").write_text(
+        f"""
+base: {root}/tiny.yaml
+model: {{architecture: conv1d, channels: [4], kernel: 7}}
+optimizer: {{schedule: constant, warmup: 0, weight_decay: 0.01}}
+run: {{steps: 4, steps_per_epoch: 2, conditions: [as is]}}
+"""
+    )
+    return root
+
+
+def train(tree: Path, folder: Path, *overrides: str, **options: Any) -> Path:
+    return fit.run(tree / "quick.yaml", [f"run.folder={folder}", *overrides], **options)
+
+
+def last(folder: Path) -> Path:
+    return folder / "tiny" / "checkpoints" / "last.ckpt"
+
+
+def kept(folder: Path) -> dict[str, Any]:
+    return torch.load(last(folder), weights_only=True)
+
+
+@pytest.fixture(scope="module")
+def finished(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("finished")
+    train(tree, folder)
+    return folder
+
+
+class Ends(Callback):
+    """Ends a run from outside after a step, in the midst of an epoch."""
+
+    def __init__(self, step: int, error: BaseException) -> None:
+        self._step, self._error = step, error
+
+    def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
+        if trainer.global_step == self._step:
+            raise self._error
+
+
+def test_last_checkpoint_of_a_short_run_is_its_end(finished: Path) -> None:
+    assert kept(finished)["global_step"] == 4
+
+
+def test_last_checkpoint_is_written_at_each_validation(tree: Path, tmp_path: Path) -> None:
+    error = ModelError("the weights are no good")  # so that nothing is kept at the end
+    with pytest.raises(ModelError, match="no good"):
+        train(tree, tmp_path, callbacks=[Ends(3, error)])
+    assert kept(tmp_path)["global_step"] == 2
+
+
+def test_last_checkpoint_is_written_by_the_clock(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fit, "KEPT_EVERY", 0)
+    with pytest.raises(ModelError):
+        train(tree, tmp_path, "run.steps_per_epoch=4", callbacks=[Ends(3, ModelError("bad"))])
+    assert kept(tmp_path)["global_step"] == 2  # the third step ended before it was kept
+
+
+def test_ctrl_c_keeps_the_run_and_says_how_to_go_on(
+    tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        with pytest.raises(SystemExit):
+            train(tree, tmp_path, callbacks=[Ends(3, KeyboardInterrupt())])
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert kept(tmp_path)["global_step"] == 3
+    assert f"to go on: the same command with --resume {last(tmp_path)}\n" in capsys.readouterr().err
+    train(tree, tmp_path, resume=last(tmp_path))
+    assert kept(tmp_path)["global_step"] == 4
+
+
+def test_what_ends_a_run_from_outside_keeps_it(tree: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="gone"):
+        train(tree, tmp_path, callbacks=[Ends(3, DataError("gone"))])
+    assert kept(tmp_path)["global_step"] == 3
+
+
+def test_a_run_goes_on_with_the_rate_and_decay_of_the_configuration(
+    tree: Path, finished: Path, tmp_path: Path
+) -> None:
+    words = ["run.steps=6", "optimizer.learning_rate=1e-12", "optimizer.weight_decay=0.5"]
+    train(tree, tmp_path, *words, resume=last(finished))
+    before, after = kept(finished), kept(tmp_path)
+    assert after["global_step"] == 6
+    for name, weight in before["current_model_state"].items():
+        torch.testing.assert_close(after["current_model_state"][name], weight)
+    (group,) = after["optimizer_states"][0]["param_groups"]
+    assert group["lr"] == pytest.approx(1e-12)
+    assert group["weight_decay"] == 0.5
+
+
+def test_a_timed_run_goes_on_by_the_clock(
+    tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(tree, tmp_path, "run.steps_per_epoch=1000000", minutes=0.01)
+    capsys.readouterr()
+    train(tree, tmp_path, resume=last(tmp_path))
+    (line,) = [said for said in capsys.readouterr().err.splitlines() if "--minutes" in said]
+    assert line == "a run of 0.01 minutes goes on; --minutes N changes that"
+    assert kept(tmp_path)["callbacks"]["Clock"]["minutes"] == 0.01
+
+
+def test_a_run_is_not_written_over(tree: Path, finished: Path) -> None:
+    weights = (finished / "tiny" / "tiny.safetensors").read_bytes()
+    with pytest.raises(ConfigError, match=r"tiny: holds a run; .*name=.*--resume .*last\.ckpt"):
+        train(tree, finished, "optimizer.learning_rate=0.5")
+    assert (finished / "tiny" / "tiny.safetensors").read_bytes() == weights
+    train(tree, finished, "name=another", "run.steps=1")
+
+
+@pytest.fixture
+def junk(tmp_path: Path, finished: Path) -> dict[str, Path]:
+    whole = last(finished).read_bytes()
+    files = {"text": b"hello", "empty": b"", "half": whole[: len(whole) // 2]}
+    paths = {name: tmp_path / name for name in files}
+    for name, content in files.items():
+        paths[name].write_bytes(content)
+    paths["other"] = tmp_path / "other"
+    torch.save({"weights": torch.zeros(1)}, paths["other"])
+    paths["code"] = tmp_path / "code"
+    torch.save({"state_dict": Path("here")}, paths["code"])
+    return {**paths, "weights": finished / "tiny" / "tiny.safetensors"}
+
+
+@pytest.mark.parametrize("kind", ["text", "empty", "half", "other", "code", "weights"])
+def test_what_is_no_checkpoint_is_refused_in_one_line(
+    tree: Path, tmp_path: Path, junk: dict[str, Path], kind: str
+) -> None:
+    with pytest.raises(ModelError, match=f"^--resume {junk[kind]}: no checkpoint") as raised:
+        train(tree, tmp_path / "runs", resume=junk[kind])
+    assert "\n" not in str(raised.value)
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("word", ["model.channels=[5]", "model.kernel=9", "model.channels=[4,4]"])
+def test_checkpoint_of_another_network_is_refused_in_one_line(
+    tree: Path, finished: Path, word: str
+) -> None:
+    config = finished / "tiny" / "config.yaml"
+    before = config.read_bytes()
+    with pytest.raises(ModelError, match=r"of another network, .*'channels': \[4\]") as raised:
+        train(tree, finished, word, resume=last(finished))
+    assert "\n" not in str(raised.value)
+    assert config.read_bytes() == before
+
+
+def test_a_finished_run_goes_on_for_more_steps(tree: Path, finished: Path) -> None:
+    train(tree, finished, "run.steps=8", resume=last(finished))
+    assert kept(finished)["global_step"] == 8
+    assert len(scalars(finished, "valid/sdr")) == 4
