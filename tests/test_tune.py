@@ -62,7 +62,9 @@ def test_a_search_is_read_with_the_training_it_varies(tmp_path):
         "{trials: 4, space: {optimizer.learning_rate: {low: 1.0e-4, high: 0.1, log: true},"
         " model.hidden: {low: 4, high: 8}, run.precision: [32-true, bf16-mixed]}}",
     )
-    search = read_search(path, ["search.trials=9", "optimizer.warmup=7"])
+    path.write_text(path.read_text().replace("steps: 4", "epochs: 3"))
+    search = read_search(path, ["search.trials=9", "optimizer.warmup=7", "run.steps=5"])
+    assert search.config.run.steps == 5
     assert search.options.trials == 9
     assert search.config.optimizer.warmup == 7
     assert search.space == {

@@ -11,7 +11,7 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
 from unbraid.errors import AudioError, UnbraidError
-from unbraid.planning import Song, find_songs, is_song, reason, walk
+from unbraid.planning import Song, find_songs, is_hidden, is_song, reason, walk
 
 
 class Url(PurePosixPath):
@@ -168,7 +168,7 @@ def _walk_url(root: PurePath, out_dir: PurePath) -> Iterator[list[Song]]:
         waiting += [
             (below / name, subfolders[name])
             for name in sorted(subfolders, reverse=True)
-            if not name.startswith(".") and folder / name != out_dir
+            if not is_hidden(name) and folder / name != out_dir
         ]
         songs = [Song(folder / name, below, found=True) for name in sorted(files) if is_song(name)]
         if songs:

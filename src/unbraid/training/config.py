@@ -201,7 +201,7 @@ def overlay(
     """
     try:
         words = OmegaConf.from_dotlist(list(overrides))
-        return cast(Section, OmegaConf.to_object(OmegaConf.merge(schema, _laid(stated, words))))
+        return cast(Section, OmegaConf.to_object(OmegaConf.merge(schema, laid(stated, words))))
     except (OmegaConfBaseException, YAMLError, TypeError) as error:
         raise ConfigError(f"{path}: {_one_line(error)}") from error
 
@@ -236,10 +236,10 @@ def _with_bases(path: Path, above: tuple[Path, ...]) -> DictConfig:
     below = _with_bases(base_path, (*above, path.resolve()))
     for key in _replaced(written):
         OmegaConf.update(below, key, {}, merge=False)
-    return _laid(below, written)
+    return laid(below, written)
 
 
-def _laid(below: DictConfig, above: DictConfig) -> DictConfig:
+def laid(below: DictConfig, above: DictConfig) -> DictConfig:
     """Settings over others, whose length in epochs ends where the length is given in steps."""
     in_steps = OmegaConf.select(above, "run.steps") is not None
     length = {"run": {"epochs": None}} if in_steps and OmegaConf.select(below, "run") else {}

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from unbraid.errors import ConfigError
-from unbraid.training.config import TrainConfig, load, overlay
+from unbraid.training.config import TrainConfig, laid, load, overlay
 from unbraid.training.trials import words
 
 
@@ -86,7 +86,7 @@ def read_search(path: Path, overrides: Sequence[str] = ()) -> Search:
     Raises:
         ConfigError: for an unknown key or an impossible value, in the space, too.
     """
-    stated = cast(DictConfig, OmegaConf.merge(load(path), OmegaConf.from_dotlist([*overrides])))
+    stated = laid(load(path), OmegaConf.from_dotlist([*overrides]))
     section = stated.pop("search", None)
     if not isinstance(section, DictConfig):
         raise ConfigError(f"{path}: has no section `search` that says what to try")
