@@ -143,6 +143,7 @@ def test_what_a_format_cannot_hold_is_said_before_anything_is_separated(tmp_path
     assert "mp3 holds 1 to 2 channels, not 6; use .wav" in results["wide.wav"].error
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals")
 def test_interrupting_while_workers_start_says_one_word(tmp_path, model):
     songs = [make_longer_song(tmp_path / name, 60) for name in ("a.wav", "b.wav")]
@@ -160,6 +161,7 @@ def test_interrupting_while_workers_start_says_one_word(tmp_path, model):
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks into /proc")
+@pytest.mark.slow
 def test_workers_end_with_a_parent_that_is_killed(tmp_path, model):
     songs = [make_longer_song(tmp_path / name, 600) for name in ("a.wav", "b.wav")]
     flags = ["-o", str(tmp_path / "out"), "--model", str(model), "--jobs", "2"]
