@@ -1,5 +1,6 @@
 """What several test files need."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,3 +29,16 @@ def model(tmp_path_factory) -> Path:
     network = build("bandsplit", features=4, hidden=4, blocks=1)
     save(network, path, architecture="bandsplit", licence="CC0-1.0", data="nothing")
     return path
+
+
+@pytest.fixture
+def unreadable_secret(monkeypatch) -> None:
+    """No folder named `secret` can be listed, not by root either."""
+    scan = os.scandir
+
+    def refuse(path):
+        if Path(path).name == "secret":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)

@@ -126,17 +126,9 @@ def test_bad_songs_are_reported_and_the_rest_is_done(tmp_path, jobs):
     assert results["a.wav"].duration == 0.5
 
 
-def test_a_folder_that_cannot_be_read_is_reported_and_the_rest_is_done(tmp_path, monkeypatch):
+def test_a_folder_that_cannot_be_read_is_reported_and_the_rest_is_done(tmp_path, unreadable_secret):
     for name in ["a.wav", "secret.wav", "secret/b.wav", "z/c.wav"]:
         make_song(tmp_path / "in" / name)
-    scan = os.scandir
-
-    def refuse(path):
-        if Path(path).name == "secret":
-            raise PermissionError(13, "Permission denied", str(path))
-        return scan(path)
-
-    monkeypatch.setattr(os, "scandir", refuse)
     results = run([tmp_path / "in"], tmp_path / "out")
     secret = tmp_path / "in/secret"
     assert results["secret"].error == f"{secret}: cannot be read: Permission denied"

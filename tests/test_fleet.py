@@ -359,18 +359,12 @@ def test_a_folder_is_listed_as_it_is_asked_for(tmp_path):
         ]
 
 
-def test_a_folder_that_cannot_be_read_is_reported_and_the_rest_is_listed(tmp_path, monkeypatch):
+def test_a_folder_that_cannot_be_read_is_reported_and_the_rest_is_listed(
+    tmp_path, unreadable_secret
+):
     for name in ["a.wav", "secret/b.wav", "z/c.wav"]:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    scan = os.scandir
-
-    def refuse(path):
-        if Path(path).name == "secret":
-            raise PermissionError(13, "Permission denied", str(path))
-        return scan(path)
-
-    monkeypatch.setattr(os, "scandir", refuse)
     for root in (tmp_path, as_place(tmp_path.as_uri())):
         songs = [song for songs in list_songs([root], tmp_path / "out") for song in songs]
         assert {song.path.name: song.fault for song in songs} == {

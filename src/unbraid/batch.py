@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 from unbraid.allocator import keep_freed_memory
 from unbraid.audio import probe
 from unbraid.errors import UnbraidError
-from unbraid.planning import Options, Result, Task, describe, forms_of, outputs_of
+from unbraid.naming import forms_of
+from unbraid.planning import Options, Result, Task, describe, outputs_of
 
 if TYPE_CHECKING:
     from unbraid.separator import Separator
@@ -90,7 +91,8 @@ def separate_song(
     start = time.perf_counter()
     try:
         targets = outputs_of(song, options)
-        before = {form for path in targets.values() for form in forms_of(path) if _is_there(form)}
+        forms = {form for path in targets.values() for form in forms_of(path)}
+        before = set(filter(os.path.lexists, forms))
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", UnbraidWarning)
             files = separator.separate_file(
@@ -124,10 +126,6 @@ def separate_song(
                 warning.message, warning.category, warning.filename, warning.lineno
             )
     return Result(song, "done", {**files}, duration, elapsed, tuple(said))
-
-
-def _is_there(path: PurePath) -> bool:
-    return os.path.lexists(path)
 
 
 def _replaced(

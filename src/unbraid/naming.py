@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import string
 from collections.abc import Collection
+from pathlib import PurePath
 
 from unbraid.audio.info import LOSSY_FORMATS
 from unbraid.errors import ConfigError
@@ -37,3 +38,8 @@ def check_output(name: str, stems: Collection[str], format: str, bit_depth: str)
         raise ConfigError("flac holds no 32-bit float: choose 24 bits, or wav")
     if format in LOSSY_FORMATS and bit_depth != "auto":
         raise ConfigError(f"{format} is lossy and has no bit depth: choose wav or flac")
+
+
+def forms_of(path: PurePath) -> list[PurePath]:
+    """A file to write, and for FLAC the float WAV that is written if it would clip."""
+    return [path, path.with_suffix(".wav")] if path.suffix == ".flac" else [path]

@@ -11,7 +11,7 @@ from typing import Literal
 from unbraid.audio import probe
 from unbraid.audio.encoders import check_layout
 from unbraid.errors import AudioError, ConfigError, UnbraidError
-from unbraid.naming import check_output
+from unbraid.naming import check_output, forms_of
 
 # fmt: off
 SUFFIXES = frozenset((
@@ -315,14 +315,10 @@ def outputs_of(song: Song, options: Options) -> dict[str, PurePath]:
     return paths
 
 
-def forms_of(path: PurePath) -> list[PurePath]:
-    """A file to write, and for FLAC the float WAV that is written if it would clip."""
-    return [path, path.with_suffix(".wav")] if path.suffix == ".flac" else [path]
-
-
 def _key(path: PurePath) -> str:
     """What two paths of one file have in common, through whatever links they lead."""
-    return os.path.normcase(os.path.realpath(path))
+    resolved = os.path.realpath if isinstance(path, Path) else os.path.abspath  # a Url has no links
+    return os.path.normcase(resolved(path))
 
 
 def _place(path: PurePath) -> str:

@@ -20,9 +20,8 @@ from unbraid.audio.info import LOSSY_FORMATS, Block
 from unbraid.errors import ConfigError
 from unbraid.models import DEFAULT, checkpoint, find
 from unbraid.models.onnx import OnnxNetwork
-from unbraid.naming import check_output
+from unbraid.naming import check_output, forms_of
 from unbraid.overlap import crossfaded, fade_samples, segment_samples
-from unbraid.planning import forms_of
 from unbraid.runner import Runner
 
 Progress = Callable[[float], object]

@@ -119,7 +119,7 @@ def run(
         UnbraidError: the cluster cannot be reached, or a worker failed.
     """
     config = read_config(config_path, overrides)
-    folder = (Path(config.run.folder) / config.name).absolute()
+    folder = config.folder.absolute()
     made = [path for path in (folder, *folder.parents) if not path.exists()]
     with connected(address):
         room = _room(DEVICES.get(config.run.accelerator, "auto"), workers)

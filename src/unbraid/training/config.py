@@ -160,6 +160,11 @@ class TrainConfig:
             if window < WINDOW:
                 raise ConfigError(f"loss.resolutions must be at least {WINDOW}, not {window}")
 
+    @property
+    def folder(self) -> Path:
+        """Where the run leaves everything."""
+        return Path(self.run.folder) / self.name
+
 
 def read_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
     """Defaults, overlaid with a YAML file, overlaid with `key=value` words.

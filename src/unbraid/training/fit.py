@@ -177,7 +177,7 @@ def train(
         raise ConfigError(f"--minutes must be above 0, not {minutes:g}")
     if resume and not resume.is_file():
         raise ConfigError(f"{resume}: no such checkpoint; runs keep theirs under checkpoints/")
-    _check_folder(_folder(config), resume)
+    _check_folder(config.folder, resume)
     devices = launch()["devices"]
     with _prepared_machine(config.run.seed, devices if isinstance(devices, int) else 1):
         return _train(config, minutes, resume, callbacks, launch)
@@ -222,7 +222,7 @@ def _train(
 
     # one step of each kind, so that a mistake shows before hours have passed
     trial.fit(deepcopy(task), music)
-    folder = _folder(config)
+    folder = config.folder
     if trial.is_global_zero:
         folder.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(OmegaConf.create(asdict(config)), folder / "config.yaml")
@@ -251,10 +251,6 @@ def _train(
     if trainer.is_global_zero:
         weights.export(model, architecture, best.best_model_path, result, config, card)
     return result
-
-
-def _folder(config: TrainConfig) -> Path:
-    return Path(config.run.folder) / config.name
 
 
 def _check_folder(folder: Path, resume: Path | None) -> None:

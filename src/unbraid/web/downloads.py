@@ -8,9 +8,10 @@ import time
 import unicodedata
 import zipfile
 from collections.abc import Iterable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 
-from unbraid.audio.encoders import CODECS
+from unbraid.audio.encoders import CODECS, check_layout
+from unbraid.errors import AudioError
 from unbraid.web.schemas import FORMATS, Format
 
 _CHUNK = 1 << 20  # bytes
@@ -28,9 +29,12 @@ def formats_of(sample_rate: int, channels: int, loud: bool) -> list[Format]:
     def holds(format: Format) -> bool:
         if format == "wav":
             return True
-        codec = CODECS[f".{format}"]
-        fits = channels <= codec.channels and sample_rate in codec.rates
-        return fits and not (loud and codec.subtype is None)  # without subtype: integers
+        suffix = f".{format}"
+        try:
+            check_layout(PurePath("stem").with_suffix(suffix), sample_rate, channels)
+        except AudioError:
+            return False
+        return not (loud and CODECS[suffix].subtype is None)  # without subtype: integers
 
     return [format for format in FORMATS if holds(format)]
 
