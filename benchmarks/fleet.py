@@ -31,7 +31,8 @@ from unbraid.batch import separate_songs
 from unbraid.fleet.catalogue import separate_catalogue
 from unbraid.fleet.cluster import ENVIRONMENT
 from unbraid.models import DEFAULT, find
-from unbraid.planning import Options, find_songs, plan
+from unbraid.planning import Options, plan
+from unbraid.songs import find_songs
 
 DEMO = Path(__file__).parents[1] / "demo" / "lithium.flac"
 

@@ -14,8 +14,9 @@ import pytest
 from unbraid.audio import AudioReader, AudioWriter, load_audio, save_audio
 from unbraid.batch import separate_songs
 from unbraid.errors import AudioError, ConfigError
-from unbraid.planning import Options, Song, check_options, find_songs, plan
+from unbraid.planning import Options, check_options, plan
 from unbraid.separator import UnbraidWarning
+from unbraid.songs import Song, find_songs
 
 STEMS = ("vocals", "accompaniment")
 

@@ -17,7 +17,8 @@ from test_cli import heeding, unbraid
 from test_cli import make_song as make_longer_song
 from unbraid.audio import save_audio
 from unbraid.errors import AudioError
-from unbraid.planning import Options, check_options, find_songs
+from unbraid.planning import Options, check_options
+from unbraid.songs import find_songs
 
 
 @pytest.mark.parametrize("linked", ["folder", "file"])

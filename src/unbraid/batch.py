@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from unbraid.allocator import keep_freed_memory
 from unbraid.audio import probe
-from unbraid.errors import UnbraidError
+from unbraid.errors import UnbraidError, describe
 from unbraid.naming import forms_of
-from unbraid.planning import Options, Result, Task, describe, outputs_of
+from unbraid.planning import Options, Result, Task, outputs_of
 
 if TYPE_CHECKING:
     from unbraid.separator import Separator

@@ -33,3 +33,16 @@ def setting(name: str) -> Iterator[None]:
         yield
     except DataError as error:
         raise DataError(f"{name}: {error}") from None
+
+
+def reason(error: Exception) -> str:
+    """The first line of why something failed, without the place."""
+    said = error.strerror if isinstance(error, OSError) else None
+    return (str(said or error).strip() or type(error).__name__).splitlines()[0]
+
+
+def describe(error: UnbraidError | OSError) -> str:
+    """One line that says what is wrong."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    return str(error)

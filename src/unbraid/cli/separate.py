@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from unbraid.cli.app import Device, Engine, OnDevice, app, require
-from unbraid.errors import ConfigError, UnbraidError
+from unbraid.errors import ConfigError, UnbraidError, describe
 from unbraid.models import DEFAULT
 
 
@@ -127,8 +127,9 @@ def separate(
     from unbraid.fleet.places import Url, as_place
     from unbraid.models import find
     from unbraid.models.checkpoint import read_info
-    from unbraid.planning import Options, check_options, find_songs, plan
+    from unbraid.planning import Options, check_options, plan
     from unbraid.progress import Display
+    from unbraid.songs import find_songs
 
     inputs, out_dir = [as_place(song) for song in songs], as_place(out)
     if engine is Engine.local:
@@ -206,7 +207,6 @@ def _check_runtime(runtime: Runtime, engine: Engine, weights: Path) -> None:
 def info(songs: Annotated[list[Path], typer.Argument(metavar="SONG...", help="Files.")]) -> None:
     """Show what a file holds: format, length, sample rate, channels, bit depth."""
     from unbraid.audio import probe
-    from unbraid.planning import describe
     from unbraid.progress import clock
 
     failed = False

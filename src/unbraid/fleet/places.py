@@ -10,8 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
-from unbraid.errors import AudioError, UnbraidError
-from unbraid.planning import Song, find_songs, is_hidden, is_song, reason, walk
+from unbraid.errors import AudioError, UnbraidError, reason
+from unbraid.songs import Song, find_songs, is_hidden, is_song, walk
 
 
 class Url(PurePosixPath):

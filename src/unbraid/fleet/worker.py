@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Literal
 
 from unbraid.audio import probe
 from unbraid.batch import separate_song
-from unbraid.errors import UnbraidError
+from unbraid.errors import UnbraidError, describe
 from unbraid.fleet.places import Store, Url, fetch
-from unbraid.planning import Options, Song, Task, describe, outputs_of
+from unbraid.planning import Options, Task, outputs_of
+from unbraid.songs import Song
 
 if TYPE_CHECKING:
     from unbraid.separator import Separator

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from unbraid.audio import AudioReader, AudioWriter
 from unbraid.audio.quantize import exceeds
-from unbraid.errors import AudioError, UnbraidError
-from unbraid.planning import Options, Song, Task, describe
+from unbraid.errors import AudioError, UnbraidError, describe
+from unbraid.planning import Options, Task
+from unbraid.songs import Song
 
 if TYPE_CHECKING:
     from unbraid.separator import Separator
