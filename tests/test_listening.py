@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import math
+import os
 import shutil
 from pathlib import Path
 
@@ -181,6 +183,10 @@ def reserved_name(folder: Path) -> None:
     (folder / "beta").rename(folder / "anchor")
 
 
+def two_songs_of_one_name(folder: Path) -> None:
+    shutil.copytree(folder / "reference" / "Song 1", folder / "reference" / "old" / "Song 1")
+
+
 def no_sound(folder: Path) -> None:
     (folder / "beta" / "Song 1" / "vocals.wav").write_bytes(b"RIFF")
 
@@ -196,6 +202,7 @@ def no_sound(folder: Path) -> None:
         (other_rate, "8000 Hz, but the track's stems have 16000 Hz"),
         (silent_stem, "Song 1, 0 to 2 s: vocals of beta is silent"),
         (reserved_name, "cannot be named 'anchor'"),
+        (two_songs_of_one_name, "two tracks are named 'Song 1'"),
         (no_sound, "vocals.wav"),
     ],
 )
@@ -208,6 +215,53 @@ def test_what_cannot_be_compared_is_told_in_one_line(tmp_path, spoil, said):
 
     assert said in str(told.value)
     assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("closed", [".", "alpha"])
+def test_a_folder_that_cannot_be_read_is_told_in_one_line(tmp_path, monkeypatch, closed):
+    folder = make_test(tmp_path / "test")
+    listed = Path.iterdir
+
+    def refuse(path):
+        if path == folder / closed:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return listed(path)
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+
+    with pytest.raises(DataError, match=r"cannot be read \(Permission denied\)"):
+        find_material(folder)
+
+
+def test_sounds_that_have_no_room_are_told_in_one_line(tmp_path, monkeypatch):
+    folder = make_test(tmp_path / "test")
+
+    def full(path, audio):
+        raise OSError("48000 requested and 24968 written")  # as NumPy tells it
+
+    monkeypatch.setattr(np, "save", full)
+
+    with pytest.raises(DataError, match=r"24968 written.*TMPDIR"):
+        make_trials(find_material(folder), tmp_path / "sounds")
+
+
+def test_names_may_be_as_long_and_as_strange_as_those_of_folders(tmp_path):
+    folder = make_test(tmp_path / "test", songs=1)
+    long = "b" * 253
+    (folder / "beta").rename(folder / long)
+    for system in ("reference", "alpha", long):
+        strange = os.fsencode(folder / system) + b"/caf\xe9"  # not UTF-8
+        try:
+            os.rename(folder / system / "Song 0", strange)
+        except OSError:
+            pytest.skip("this file system has only names in UTF-8")
+
+    trials = make_trials(find_material(folder), tmp_path / "sounds")
+    rate_all(Sessions(trials, folder / "ratings").begin("Ann"), lambda name: 50)
+
+    ratings = read_ratings(folder / "ratings")
+    assert {rating.system for rating in ratings} == {"alpha", long, "reference", "anchor"}
+    assert {rating.excerpt for rating in ratings} == {r"caf\udce9"}
 
 
 def test_every_listener_has_an_order_and_names_of_their_own(trials, tmp_path):
@@ -267,6 +321,23 @@ def test_a_page_is_rated_once_in_its_turn_and_whole(trials, tmp_path):
     assert {rating.rating for rating in read_ratings(tmp_path)} == {50}
 
 
+def test_a_page_that_found_no_room_is_sent_again_and_there_once(trials, tmp_path, monkeypatch):
+    session = Sessions(trials, tmp_path).begin("Ann")
+
+    def full(number):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    for number, page in enumerate(session.pages[:2], 1):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", full)  # by which a part may have been written
+            with pytest.raises(DataError, match="No space left on device"):
+                session.rate(number, dict.fromkeys(page.sounds, 50))
+        session.rate(number, dict.fromkeys(page.sounds, 60))
+
+    rows = [(rating.page, rating.order, rating.rating) for rating in read_ratings(tmp_path)]
+    assert rows == [(page, order, 60) for page in (1, 2) for order in (1, 2, 3, 4)]
+
+
 def ratings_of(listener: str, **given: list[int]) -> list[Rating]:
     """Quality of vocals, a rating a song."""
     return [
@@ -290,6 +361,13 @@ def test_means_are_over_listeners_with_student_intervals():
     # standard deviation sqrt((81 + 121 + 4) / 2), t(0.975, 2) = 4.302653
     reach = 4.302653 * math.sqrt(103) / math.sqrt(3)
     assert (mean.low, mean.high) == pytest.approx((74 - reach, 74 + reach), abs=1e-4)
+
+
+def test_a_song_that_was_rated_twice_counts_once():
+    """A session is begun anew when the server was, by the same listener."""
+    ratings = [*ratings_of("a", alpha=[60]), *ratings_of("a", alpha=[80, 10])]
+
+    assert means(ratings)["vocals", "quality", "alpha"].value == (70 + 10) / 2
 
 
 def test_intervals_are_those_of_scipy():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import sys
 from pathlib import Path
 
@@ -154,7 +155,6 @@ def test_what_cannot_be_written_is_not_lost_without_a_word(folder, tmp_path):
     sessions = Sessions(trials, tmp_path / "ratings")
     client = TestClient(create_listening_app(sessions, Access()), base_url="http://localhost")
     session = begin(client)
-    (tmp_path / "ratings").rmdir()
     (tmp_path / "ratings").write_text("in the way", encoding="utf-8")
 
     refused = rate(client, session)
@@ -197,6 +197,23 @@ def test_a_bad_folder_is_told_in_one_line_and_nothing_is_served(tmp_path, monkey
     assert "needs two systems or more" in said.err
     assert len(said.err.strip().splitlines()) == 1
     assert not (tmp_path / "ratings").exists()
+
+
+def test_ratings_that_cannot_be_written_are_told_before_sounds_are_made(
+    folder, tmp_path, monkeypatch, capsys
+):
+    test = shutil.copytree(folder, tmp_path / "test", ignore=shutil.ignore_patterns("ratings"))
+    (test / "ratings").write_text("in the way", encoding="utf-8")
+    command = ["unbraid", "serve", "--listen", str(test), "--port", str(free_port())]
+    monkeypatch.setattr(sys, "argv", command)
+    monkeypatch.setattr("unbraid.listening.sounds.make_trials", None)  # nothing is computed
+
+    with pytest.raises(SystemExit) as ended:
+        main()
+
+    said = capsys.readouterr().err
+    assert ended.value.code == 1
+    assert said == f"error: {test / 'ratings'}: ratings cannot be written (File exists)\n"
 
 
 @schema.parametrize()

@@ -113,17 +113,18 @@ def serve(
 def _listening_app(folder: Path, access: Access) -> Iterator[FastAPI]:
     """The server of a listening test; its sounds are there as long as it is."""
     from unbraid.listening.material import find_material
-    from unbraid.listening.ratings import RATINGS
+    from unbraid.listening.ratings import ratings_folder
     from unbraid.listening.session import Sessions
     from unbraid.listening.sounds import make_trials
     from unbraid.web.listening import create_listening_app
 
     material = find_material(folder)
+    ratings = ratings_folder(folder)
     with TemporaryDirectory(prefix="unbraid-listen-") as sounds:
         trials = make_trials(material, Path(sounds))
-        app = create_listening_app(Sessions(trials, folder / RATINGS), access)
+        app = create_listening_app(Sessions(trials, ratings), access)
         print(
             f"{len(trials)} pages of {', '.join(material.systems)}; ratings go to "
-            f"{folder / RATINGS}, and `unbraid report {folder}` shows them"
+            f"{ratings}, and `unbraid report {folder}` shows them"
         )
         yield app

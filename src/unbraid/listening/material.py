@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unbraid.data.tracks import Track, find_tracks
-from unbraid.errors import DataError
+from unbraid.errors import DataError, reason
 from unbraid.evaluation.run import check
 from unbraid.evaluation.systems import Folder
 from unbraid.listening.ratings import ANCHOR, RATINGS, REFERENCE
@@ -39,11 +39,12 @@ def find_material(folder: Path) -> Material:
         folder: of the test.
 
     Raises:
-        DataError: a folder, a song or a stem is missing, stems of a song differ in sample rate,
-            length or channels, or there are fewer than two systems or too many.
+        DataError: a folder, a song or a stem is missing or cannot be read, two songs have one
+            name, stems of a song differ in sample rate, length or channels, or there are fewer
+            than two systems or too many.
     """
-    reference = folder / REFERENCE
-    if not reference.is_dir():
+    reference, folders = folder / REFERENCE, _folders(folder)
+    if reference not in folders:
         raise DataError(
             f"{folder}: no folder {REFERENCE!r} with the true stems; a listening test needs "
             f"{REFERENCE}/SONG/vocals.wav and accompaniment.wav, and SYSTEM/SONG/ likewise"
@@ -51,7 +52,7 @@ def find_material(folder: Path) -> Material:
     inside = _EXCERPTS if (reference / _EXCERPTS).is_dir() else "."
     systems = {
         path.name: Folder(path / inside)
-        for path in _folders(folder)
+        for path in folders
         if path.name not in (REFERENCE, RATINGS, MIXTURE)
         and path.name[0] != "."
         and (path / inside).is_dir()
@@ -66,20 +67,24 @@ def find_material(folder: Path) -> Material:
             f"{folder}: {len(systems)} systems, but nobody compares more than {MOST_SYSTEMS} at "
             "once; move some elsewhere"
         )
-    tracks = {track.name: track for track in find_tracks(reference / inside)}
+    tracks = sorted(find_tracks(reference / inside), key=lambda track: track.name)
+    known = {track.name for track in tracks}
     songs: dict[str, str] = {}  # the first system that has it
     for name, system in systems.items():
         for path in _folders(system.path):
             songs.setdefault(path.name, name)
     for song, name in songs.items():
-        if song not in tracks:
+        if song not in known:
             raise DataError(f"{reference}: no true stems of {song!r}, which {name} has")
     if not songs:
         raise DataError(f"{folder}: no songs below {', '.join(systems)}")
-    chosen = tuple(tracks[song] for song in sorted(songs))
+    chosen = tuple(track for track in tracks if track.name in songs)
     check(chosen, list(systems.values()))
     return Material(chosen, systems)
 
 
 def _folders(path: Path) -> list[Path]:
-    return [inner for inner in sorted(path.iterdir()) if inner.is_dir()]
+    try:
+        return [inner for inner in sorted(path.iterdir()) if inner.is_dir()]
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({reason(error)})") from None

@@ -9,8 +9,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from tempfile import TemporaryFile
 
-from unbraid.errors import DataError
+from unbraid.errors import DataError, reason
+from unbraid.replacing import replacing
 
 RATINGS = "ratings"  # folder of the files, in that of the test
 SCALES = ("quality", "interference")
@@ -58,8 +60,28 @@ def file_name(listener: str, session: str, time: str) -> str:
     return f"{when}-{who}-{session[:8]}.csv"
 
 
+def ratings_folder(test: Path) -> Path:
+    """The folder for the files of a test's ratings, made if it is not there.
+
+    Args:
+        test: folder of the test.
+
+    Raises:
+        DataError: nothing can be written there.
+    """
+    folder = test / RATINGS
+    try:
+        folder.mkdir(exist_ok=True)
+        with TemporaryFile(dir=folder):
+            return folder
+    except OSError as error:
+        raise DataError(f"{folder}: ratings cannot be written ({reason(error)})") from None
+
+
 def append_ratings(path: Path, ratings: Sequence[Rating]) -> None:
-    """Adds rows to a session's file, and makes it with the first ones.
+    r"""Adds rows to a session's file, all or none of them, and makes it with the first ones.
+
+    Bytes of a song's or a system's name that are not UTF-8 become `\udc..`.
 
     Args:
         path: the file.
@@ -71,16 +93,16 @@ def append_ratings(path: Path, ratings: Sequence[Rating]) -> None:
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if not path.exists():
+        there = path.read_bytes() if path.exists() else b""
+        if not there:
             writer.writeheader()
         writer.writerows(map(asdict, ratings))
-        with path.open("a", encoding="utf-8", newline="") as file:
-            file.write(text.getvalue())
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            file.write(there + text.getvalue().encode("utf-8", "backslashreplace"))
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        raise DataError(f"{path}: ratings cannot be written ({error.strerror})") from None
+        raise DataError(f"{path}: ratings cannot be written ({reason(error)})") from None
 
 
 def read_ratings(path: Path) -> list[Rating]:

@@ -110,17 +110,10 @@ class Sessions:
 
     Args:
         trials: of the test.
-        folder: for the files of ratings; made at once.
-
-    Raises:
-        UnbraidError: the folder cannot be made.
+        folder: for the files of ratings.
     """
 
     def __init__(self, trials: Sequence[Trial], folder: Path) -> None:
-        try:
-            folder.mkdir(exist_ok=True)
-        except OSError as error:
-            raise UnbraidError(f"{folder}: cannot be made ({error.strerror})") from None
         self._trials = trials
         self._folder = folder
         self._sessions: dict[str, Session] = {}

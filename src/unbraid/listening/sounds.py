@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from unbraid.data.tracks import Track, load_track
-from unbraid.errors import DataError
+from unbraid.errors import DataError, reason
 from unbraid.evaluation.excerpts import SECONDS, loudest_seconds
 from unbraid.evaluation.systems import PAIR, sum_of
 from unbraid.listening.loudness import loudness
@@ -75,7 +75,8 @@ def make_trials(material: Material, folder: Path) -> list[Trial]:
         folder: for the sounds' samples.
 
     Raises:
-        DataError: a song is too short, or a stem is silent where all stems of the truth are loud.
+        DataError: a song is too short, a stem is silent where all stems of the truth are loud, or
+            the folder has no room.
     """
     trials = []
     for number, track in enumerate(material.tracks):
@@ -95,7 +96,7 @@ def _trials(track: Track, material: Material, folder: Path) -> list[Trial]:
     for stem in PAIR:
         heard = {name: _faded(stems[stem][:, cut], rate) for name, stems in estimates.items()}
         heard[REFERENCE] = _faded(truth[stem][:, cut], rate)
-        files = {name: folder / stem / f"{name}.npy" for name in heard}
+        files = {name: folder / stem / f"{place}.npy" for place, name in enumerate(heard)}
         for name, path in files.items():
             _save(path, heard[name])
         anchors = {"quality": low_pass(heard[REFERENCE], rate), "interference": mixture}
@@ -120,8 +121,13 @@ def _cut(song: str, truth: Mapping[str, np.ndarray], rate: int) -> slice:
 
 
 def _save(path: Path, audio: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    np.save(path, audio)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(path, audio)
+    except OSError as error:
+        raise DataError(
+            f"{path}: cannot be written ({reason(error)}); make room there, or set TMPDIR"
+        ) from None
 
 
 def _gains(sounds: Mapping[str, np.ndarray], rate: int, place: str) -> dict[str, float]:

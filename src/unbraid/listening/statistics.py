@@ -58,20 +58,27 @@ def screened(ratings: Sequence[Rating]) -> list[Rating]:
 def means(ratings: Iterable[Rating]) -> dict[tuple[str, str, str], Mean]:
     """Means over listeners of each one's mean over songs, with Student t intervals of 95 %.
 
+    A song that a listener rated in several sessions counts once, by the mean.
+
     Args:
         ratings: screened.
 
     Returns:
         (stem, scale, system) -> mean.
     """
-    given: dict[tuple[str, str, str], dict[str, list[int]]] = {}
+    given: dict[tuple[str, str, str], dict[str, dict[str, list[int]]]] = {}
     for rating in ratings:
         key = (rating.stem, rating.scale, rating.system)
-        given.setdefault(key, {}).setdefault(rating.listener, []).append(rating.rating)
+        songs = given.setdefault(key, {}).setdefault(rating.listener, {})
+        songs.setdefault(rating.excerpt, []).append(rating.rating)
     return {
-        key: _mean({listener: float(np.mean(values)) for listener, values in listeners.items()})
+        key: _mean({listener: _over_songs(songs) for listener, songs in listeners.items()})
         for key, listeners in given.items()
     }
+
+
+def _over_songs(songs: Mapping[str, Sequence[int]]) -> float:
+    return float(np.mean([np.mean(values) for values in songs.values()]))
 
 
 def _mean(listeners: dict[str, float]) -> Mean:
