@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import shlex
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from typer.testing import CliRunner
 from unbraid.cli import app
 from unbraid.errors import ConfigError, UnbraidError
 from unbraid.fleet.cluster import ENVIRONMENT
+from unbraid.training import tune
 from unbraid.training.config import read_config
 from unbraid.training.search import Range, read_search
 from unbraid.training.trials import Trial, command, draw, ranked, words, write_trials
@@ -98,6 +100,21 @@ def test_impossible_searches_are_refused(tmp_path, search, message):
     with pytest.raises(ConfigError, match=message) as raised:
         read_search(write_config(tmp_path, search))
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("optimizer.warmup=[1,", "line 2: did not find expected node content"),
+        ("run.steps=${nothing}", "run.steps: Interpolation key 'nothing' not found"),
+        ("search=${nothing}", "search: Interpolation key 'nothing' not found"),
+    ],
+)
+def test_words_that_say_nothing_are_one_line(tmp_path, word, message):
+    path = write_config(tmp_path, "{space: {optimizer.warmup: [5]}}")
+    with pytest.raises(ConfigError) as raised:
+        read_search(path, [word])
+    assert str(raised.value) == f"{path}: {message}"
 
 
 TRIALS = [
@@ -248,6 +265,23 @@ def test_a_random_search_on_a_cluster_stops_what_is_worse(tmp_path, address):
     assert "unheard_of" in str(refused.exception)
     assert "another name=" in str(refused.exception)
     assert "\n" not in str(refused.exception)
+
+
+def test_a_folder_that_cannot_be_written_to_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(tune, "connected", lambda address: nullcontext())
+    monkeypatch.setattr(tune, "_resources", lambda search: {"cpu": 1})
+    search = read_search(write_config(tmp_path, "{space: {optimizer.warmup: [5]}}"))
+    (tmp_path / "runs").touch()
+
+    with pytest.raises(ConfigError, match=r"search\.yaml: cannot be written") as raised:
+        tune.run(search)
+    assert "\n" not in str(raised.value)
+
+    (tmp_path / "runs").unlink()
+    (search.folder / "train.yaml").mkdir(parents=True)
+    with pytest.raises(ConfigError, match=r"train\.yaml: cannot be written"):
+        tune.run(search)
+    assert (search.folder / "search.yaml").is_file()  # another search is refused from now on
 
 
 def test_a_cluster_that_does_not_answer_is_one_line(tmp_path):

@@ -208,7 +208,7 @@ def overlay(
         words = OmegaConf.from_dotlist(list(overrides))
         return cast(Section, OmegaConf.to_object(OmegaConf.merge(schema, laid(stated, words))))
     except (OmegaConfBaseException, YAMLError, TypeError) as error:
-        raise ConfigError(f"{path}: {_one_line(error)}") from error
+        raise ConfigError(f"{path}: {one_line(error)}") from error
 
 
 def _find(path: Path) -> Path:
@@ -228,7 +228,7 @@ def _with_bases(path: Path, above: tuple[Path, ...]) -> DictConfig:
     try:
         written = OmegaConf.load(path)
     except (OmegaConfBaseException, YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: {_one_line(error)}") from error
+        raise ConfigError(f"{path}: {one_line(error)}") from error
     if not isinstance(written, DictConfig):
         raise ConfigError(f"{path}: not a map of settings; write `key: value` lines")
     base = written.pop("base", None)
@@ -266,7 +266,8 @@ def _check(setting: str, value: str, known: Sequence[str]) -> None:
         raise ConfigError(f"no {setting} {value!r}; there are: {', '.join(known)}")
 
 
-def _one_line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
+    """What OmegaConf or YAML has against settings, and where, in one line."""
     if isinstance(error, MarkedYAMLError) and error.problem_mark:
         return f"line {error.problem_mark.line + 1}: {error.problem}"
     key = getattr(error, "full_key", None)

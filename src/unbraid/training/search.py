@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from unbraid.errors import ConfigError
-from unbraid.training.config import TrainConfig, laid, load, overlay
+from unbraid.training.config import TrainConfig, laid, load, one_line, overlay
 from unbraid.training.trials import words
 
 
@@ -86,8 +88,11 @@ def read_search(path: Path, overrides: Sequence[str] = ()) -> Search:
     Raises:
         ConfigError: for an unknown key or an impossible value, in the space, too.
     """
-    stated = laid(load(path), OmegaConf.from_dotlist([*overrides]))
-    section = stated.pop("search", None)
+    try:
+        stated = laid(load(path), OmegaConf.from_dotlist([*overrides]))
+        section = stated.pop("search", None)
+    except (OmegaConfBaseException, YAMLError) as error:
+        raise ConfigError(f"{path}: {one_line(error)}") from error
     if not isinstance(section, DictConfig):
         raise ConfigError(f"{path}: has no section `search` that says what to try")
     options = overlay(SearchConfig, path, section)

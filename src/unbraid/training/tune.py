@@ -18,7 +18,7 @@ from ray import tune
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
 from ray.tune.search import BasicVariantGenerator
 
-from unbraid.errors import ConfigError, UnbraidError
+from unbraid.errors import ConfigError, UnbraidError, reason
 from unbraid.fleet.cluster import connected
 from unbraid.replacing import replacing
 from unbraid.training import fit
@@ -85,7 +85,8 @@ def run(search: Search, address: str | None = None) -> tuple[list[Trial], Path]:
         `train.yaml`, `results.csv` and `search.png`.
 
     Raises:
-        ConfigError: the folder holds another search, or no machine has the cores of a trial.
+        ConfigError: the folder holds another search or cannot be written to, or no machine has the
+            cores of a trial.
         UnbraidError: the cluster cannot be reached.
     """
     folder = search.folder.absolute()
@@ -137,10 +138,17 @@ def _check_same(search: Search, folder: Path) -> None:
 
 def _keep(search: Search, folder: Path) -> None:
     train = OmegaConf.to_yaml(asdict(search.config))
-    for name, text in (("train.yaml", train), (KEPT, _stated(search))):
+    # the first says whether the second is this search's
+    for name, text in ((KEPT, _stated(search)), ("train.yaml", train)):
         if not (folder / name).is_file():
-            with replacing(folder / name) as temporary:
-                temporary.write_text(text, encoding="utf-8")
+            try:
+                with replacing(folder / name) as temporary:
+                    temporary.write_text(text, encoding="utf-8")
+            except OSError as error:
+                raise ConfigError(
+                    f"{folder / name}: cannot be written ({reason(error)}); give another "
+                    "run.folder=… or name=…"
+                ) from None
 
 
 def _stated(search: Search) -> str:
