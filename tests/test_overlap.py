@@ -49,6 +49,17 @@ def test_borders_are_crossfaded() -> None:
     assert out.diff().abs().max() < 0.05
 
 
+def test_samples_keep_their_type() -> None:
+    """Also in programs whose own tensors are float64, unless they say otherwise."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        blocks = list(crossfaded([torch.ones(1, 300).float()], lambda batch: batch, 100, 50, 1))
+    finally:
+        torch.set_default_dtype(before)
+    assert {block.dtype for block in blocks} == {torch.float32}
+
+
 def test_memory_is_constant() -> None:
     """Never waits for more than a batch of segments before it gives something back."""
     taken = returned = most = 0

@@ -48,6 +48,13 @@ def test_the_precision_can_be_seen_and_auto_chooses_one() -> None:
     assert Separator(network(), device="cpu").precision in ("float32", "bfloat16")
 
 
+def test_a_device_of_a_number_that_is_not_there(monkeypatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(ConfigError, match="device 'cuda:2' is not at hand"):
+        Separator(network(), device="cuda:2")
+
+
 def test_an_unknown_precision() -> None:
     with pytest.raises(ConfigError, match=r"precision 'int8'.*float32, bfloat16"):
         Separator(network(), device="cpu", precision="int8")

@@ -115,7 +115,9 @@ def test_further_channels_go_to_the_accompaniment(separator: Separator) -> None:
     )
 
 
-@pytest.mark.parametrize("kind", [np.float32, np.float64, torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    "kind", [np.float32, np.float64, torch.float32, torch.float64, torch.bfloat16]
+)
 @pytest.mark.parametrize("shape", [(2, 5000), (1, 5000), (5000,)])
 def test_arrays_come_back_as_their_kind_and_shape(
     separator: Separator, kind: type, shape: tuple[int, ...]
@@ -137,11 +139,24 @@ def test_arrays_come_back_as_their_kind_and_shape(
         (np.zeros((2, 3, 100), np.float32), r"shape \[2, 3, 100\]"),
         (np.zeros((44100, 2), np.float32), "transpose"),
         (np.array([[0.0, 1.0, np.nan, 0.0]]), "not finite at sample 2"),
+        (np.array([[0.0, 1e39, 0.0]]), "not finite at sample 1"),
     ],
 )
 def test_bad_arrays(separator: Separator, audio: np.ndarray, message: str) -> None:
     with pytest.raises(AudioError, match=message):
         separator(audio, RATE)
+
+
+def test_arrays_that_may_not_be_written_to(separator: Separator, monkeypatch) -> None:
+    """Torch warns of them, but once in a process."""
+    taken = []
+    monkeypatch.setattr(
+        torch, "from_numpy", lambda array: taken.append(array) or torch.tensor(array)
+    )
+    frozen = np.frombuffer(music(1000).tobytes(), np.float32).reshape(2, -1)
+    separator(frozen, RATE)
+    assert taken
+    assert all(array.flags.writeable for array in taken)
 
 
 def test_progress_rises_to_one(separator: Separator) -> None:
@@ -259,6 +274,7 @@ def test_what_cannot_be_written_is_refused(separator, tmp_path, options, message
         ({"segment": 0}, "segment"),
         ({"batch_size": 0}, "batch_size"),
         ({"device": "tpu"}, "device 'tpu'.*cpu"),
+        ({"device": "cpu:x"}, "device 'cpu:x'.*cpu"),
     ],
 )
 def test_impossible_options(options: dict, message: str) -> None:
@@ -293,6 +309,11 @@ def test_unusable_weights_are_noticed() -> None:
     torch.nn.init.constant_(network.encoders[0].weight, float("nan"))
     with pytest.raises(ModelError, match="not finite"):
         Separator(network)(music(RATE), RATE)
+
+
+def test_a_damaged_song_is_not_blamed_on_the_weights_alone(separator: Separator) -> None:
+    with pytest.raises(ModelError, match=r"song peaks at 1e\+30 of full scale.*damaged"):
+        separator(np.full((2, RATE), 1e30, np.float32), RATE)
 
 
 def test_four_stems_sum_to_the_mixture() -> None:

@@ -21,7 +21,11 @@ def checked(audio: NDArray[np.floating[Any]] | Tensor) -> Block:
     Raises:
         AudioError: if it is not floating, not finite, or of another shape.
     """
-    array = audio.detach().cpu().numpy() if isinstance(audio, Tensor) else np.asarray(audio)
+    if isinstance(audio, Tensor):
+        audio = audio.detach().cpu()
+        array = (audio.float() if audio.is_floating_point() else audio).numpy()  # no bfloat16 there
+    else:
+        array = np.asarray(audio)
     if not np.issubdtype(array.dtype, np.floating):
         raise AudioError(
             f"audio of {array.dtype}: give floating samples, of which 1.0 is full scale"
@@ -36,10 +40,12 @@ def checked(audio: NDArray[np.floating[Any]] | Tensor) -> Block:
         raise AudioError(
             f"audio of shape {list(array.shape)} looks like [samples, channels]: transpose it"
         )
-    if not np.isfinite(array).all():
-        first = int(np.flatnonzero(~np.isfinite(array).all(0))[0])
+    with np.errstate(over="ignore"):  # float64 reaches further
+        single = np.ascontiguousarray(array, dtype=np.float32)
+    if not np.isfinite(single).all():
+        first = int(np.flatnonzero(~np.isfinite(single).all(0))[0])
         raise AudioError(f"audio is not finite at sample {first}: repair it first")
-    return np.ascontiguousarray(array, dtype=np.float32)
+    return single
 
 
 def like(audio: Array, stem: Block) -> Array:

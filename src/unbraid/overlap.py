@@ -98,7 +98,8 @@ def crossfaded(
         Processed blocks `[..., samples]`; their total length is that of the input.
     """
     step = segment - fade
-    fade_in = torch.sin((torch.arange(fade) + 0.5) / fade * torch.pi / 2) ** 2
+    places = (torch.arange(fade, dtype=torch.float32) + 0.5) / fade
+    fade_in = torch.sin(places * torch.pi / 2) ** 2
     overhang: Tensor | None = None
 
     def apply(item: tuple[Tensor, int, bool]) -> tuple[Tensor, int, bool]:

@@ -108,7 +108,11 @@ class Runner:
             with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
                 estimates: Tensor = self.model(mixture).float()
             if not torch.isfinite(estimates).all():
-                raise ModelError("the network's output is not finite; its weights are unusable")
+                peak = float(segments.abs().max())
+                raise ModelError(
+                    f"the network's output is not finite where the song peaks at {peak:.0e} of "
+                    "full scale: the song is damaged, or the weights are unusable"
+                )
             if self._wiener:
                 residual = mixture - estimates.sum(1)
                 stems = torch.cat([estimates, residual[:, None]], dim=1)
@@ -155,10 +159,11 @@ def _device(name: str) -> torch.device:
         if torch.cuda.is_available():
             return torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    usable = {"cpu": True, "cuda": torch.cuda.is_available()}
-    usable["mps"] = torch.backends.mps.is_available()
-    if not usable.get(name.split(":")[0], False):
-        have = ", ".join(kind for kind, there in usable.items() if there)
+    counts = {"cpu": 1, "cuda": torch.cuda.device_count() if torch.cuda.is_available() else 0}
+    counts["mps"] = int(torch.backends.mps.is_available())
+    kind, _, number = name.partition(":")
+    if not (number or "0").isdecimal() or int(number or 0) >= counts.get(kind, 0):
+        have = ", ".join(kind for kind, count in counts.items() if count)
         raise ConfigError(f"device {name!r} is not at hand here; there is: {have}, or auto")
     return torch.device(name)
 

@@ -57,7 +57,7 @@ class Separator:
         device: `cpu`, `cuda`, `mps`, or `auto` for the best at hand.
         segment: length of a segment in seconds; 8 by default, or what an exported network takes.
         overlap: part of a segment that it shares with the next, from 0 to 0.5. A network with
-            a grid rounds it, to between half and twice as much; of 8 s it keeps a quarter.
+            a grid rounds it, to half as much at least; of 8 s it keeps a quarter.
         batch_size: segments that the network gets at a time; by default what suits the device.
         wiener: iterations of the filter of `unbraid.wiener` that each segment's stems go through.
         precision: `float32`, `bfloat16`, or `auto` for what the device does faster.
@@ -210,7 +210,7 @@ class Separator:
             out_dir: folder for the stems.
             stems: those to write; all by default.
             name: template of their paths, with `{track}`, `{stem}` and `{ext}`.
-            format: `wav`, `flac`, `mp3`, `ogg` or `opus`.
+            format: `wav`, `flac`, `mp3`, `ogg` or `opus`, which holds 48 kHz but not 44.1 kHz.
             bit_depth: `16`, `24`, `32f`, or `auto` for the input's.
             progress: called with the finished fraction from 0 to 1; what it raises ends the
                 separation, and no file remains.
@@ -289,7 +289,7 @@ def _keeping(mixture: Iterable[Block], kept: deque[Block]) -> Iterator[Block]:
     for block in mixture:
         if block.shape[1]:
             kept.append(block)
-            yield np.ascontiguousarray(as_stereo(block))
+            yield np.require(as_stereo(block), requirements=["C", "W"])  # or torch warns
 
 
 def _resampled(blocks: Iterable[Block], resampler: Resampler) -> Iterator[Block]:
