@@ -6,8 +6,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from unbraid.errors import ModelError
-from unbraid.models import DEFAULT, build, checkpoint, list_models
+from unbraid.errors import ConfigError, ModelError
+from unbraid.models import DEFAULT, architectures, build, checkpoint, find, list_models
 
 TINY = {"features": 8, "hidden": 8, "blocks": 1}
 
@@ -94,9 +94,42 @@ def test_header_of_another_network(saved: Path) -> None:
         checkpoint.load(other)
 
 
+@pytest.mark.parametrize("header", ["{", "null", '{"targets": ["vocals"]}', '{"targets": 1}'])
+def test_a_header_that_lacks_something(saved: Path, header: str) -> None:
+    with pytest.raises(ModelError, match=r"tampered.*header is incomplete"):
+        checkpoint.read_info(tampered(saved, config=header))
+
+
+def test_a_header_of_a_later_version(saved: Path) -> None:
+    config = json.loads(safe_open(saved, "pt").metadata()["config"])
+    other = tampered(saved, config=json.dumps({**config, "new": 1}))
+    with pytest.raises(ModelError, match=r"tampered.*no setting 'new'"):
+        checkpoint.load(other)
+
+
+@pytest.mark.parametrize("architecture", architectures())
+@pytest.mark.parametrize("targets", [[], "vocals", ["vocals", "vocals"], ["vocals", "rest"]])
+def test_stems_that_are_not_told_apart(architecture: str, targets: list[str] | str) -> None:
+    with pytest.raises(ConfigError, match="list one or more, each once, without the residual"):
+        build(architecture, targets=targets, residual="rest")
+
+
+@pytest.mark.parametrize("architecture", ["bandsplit", "dprnn", "openunmix", "spleeter"])
+@pytest.mark.parametrize("sizes", [{"hop": 0}, {"hop": 2049}, {"n_fft": 4095}])
+def test_windows_that_do_not_overlap(architecture: str, sizes: dict[str, int]) -> None:
+    with pytest.raises(ConfigError, match="at most half of an even n_fft"):
+        build(architecture, **sizes)
+
+
 def test_unknown_model_lists_the_shipped_ones() -> None:
     with pytest.raises(ModelError, match=r"no model 'nonsense'.*bandsplit"):
         checkpoint.load("nonsense")
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a\0b", ""])
+def test_what_can_not_be_a_file_is_no_model(name: str) -> None:
+    with pytest.raises(ModelError, match="no model"):
+        find(name)
 
 
 def test_shipped_weights_have_licence_data_and_card() -> None:

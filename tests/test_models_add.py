@@ -130,6 +130,28 @@ def test_the_users_folder(monkeypatch, tmp_path) -> None:
     assert user_folder() == Path.home() / ".local" / "share" / "unbraid" / "models"
 
 
+def test_shipped_models_need_no_folder_of_the_user(monkeypatch) -> None:
+    monkeypatch.setenv("UNBRAID_MODELS", "x" * 300)  # as bad as one that may not be looked into
+    assert find("unet").is_file()
+    monkeypatch.delenv("UNBRAID_MODELS")
+
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", homeless)
+    assert find("unet").is_file()
+    with pytest.raises(ModelError, match="no home folder: set UNBRAID_MODELS"):
+        user_folder()
+
+
+def test_a_folder_that_can_not_be_written_to(publish, state, tmp_path, monkeypatch) -> None:
+    source = publish(pickled(state, tmp_path / "x"))
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("UNBRAID_MODELS", str(tmp_path / "file" / "models"))
+    with pytest.raises(ModelError, match=r"file.*set UNBRAID_MODELS to another folder"):
+        published.add("small", source)
+
+
 @pytest.mark.parametrize(
     ("name", "facts"),
     [

@@ -11,6 +11,7 @@ import dataclasses
 import importlib
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,9 +62,10 @@ def build(architecture: str, **config: Any) -> nn.Module:
     for key in config:
         if key not in known:
             raise ConfigError(f"{architecture} has no setting {key!r}; it has: {', '.join(known)}")
-    frozen = {key: _as_tuple(value) for key, value in config.items()}
+    frozen = config_class(**{key: _as_tuple(value) for key, value in config.items()})
     try:
-        network: nn.Module = getattr(module, class_name)(config_class(**frozen))
+        _check(frozen)
+        network: nn.Module = getattr(module, class_name)(frozen)
     except UnbraidError:
         raise
     except (TypeError, ValueError, RuntimeError, ArithmeticError, LookupError) as error:
@@ -72,15 +74,34 @@ def build(architecture: str, **config: Any) -> nn.Module:
     return network
 
 
+def _check(config: Any) -> None:
+    """Raise for stems that are not told apart, and for windows that overlap by less than half."""
+    targets, stems = config.targets, {*config.targets, config.residual}
+    if isinstance(targets, str) or not 0 < len(targets) < len(stems):
+        raise ConfigError(
+            f"targets {targets}: list one or more, each once, without the residual "
+            f"{config.residual!r}"
+        )
+    n_fft, hop = getattr(config, "n_fft", 2), getattr(config, "hop", 1)
+    if n_fft % 2 or not 1 <= hop <= n_fft // 2:
+        raise ConfigError(f"hop {hop}: give at most half of an even n_fft")
+
+
 def user_folder() -> Path:
     """Folder of the models that the user added.
 
     `$UNBRAID_MODELS`, or `unbraid/models` where the platform keeps a user's data:
     `$XDG_DATA_HOME` (`~/.local/share`), `~/Library/Application Support` or `%LOCALAPPDATA%`.
+
+    Raises:
+        ModelError: if the user has no home, and the first is not set.
     """
     if given := os.environ.get("UNBRAID_MODELS"):
         return Path(given)
-    home = Path.home()
+    try:
+        home = Path.home()
+    except RuntimeError:
+        raise ModelError("no home folder: set UNBRAID_MODELS to a folder for models") from None
     if sys.platform == "darwin":
         place = home / "Library" / "Application Support"
     elif sys.platform == "win32":
@@ -106,9 +127,8 @@ def find(name_or_path: str | Path) -> Path:
     for file in _files():
         if str(name_or_path) == file.stem:
             return file
-    path = Path(name_or_path)
-    if path.is_file():
-        return path
+    if os.path.isfile(name_or_path):
+        return Path(name_or_path)
     from unbraid.models.published import PUBLISHED
 
     if str(name_or_path) in PUBLISHED:
@@ -121,8 +141,10 @@ def find(name_or_path: str | Path) -> Path:
 
 
 def _files() -> list[Path]:
-    folders = (WEIGHTS, user_folder())
-    return [path for folder in folders for path in sorted(folder.glob("*.safetensors"))]
+    files = sorted(WEIGHTS.glob("*.safetensors"))
+    with suppress(OSError, ModelError):  # a user without a home, or with that of another
+        files += sorted(user_folder().glob("*.safetensors"))
+    return files
 
 
 def _as_tuple(value: Any) -> Any:

@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
-from unbraid.errors import ModelError
+from unbraid.errors import ModelError, UnbraidError
 from unbraid.models import build, find
 from unbraid.replacing import replacing
 
@@ -104,20 +104,23 @@ def read_info(path: Path) -> ModelInfo:
 
         return onnx.read_info(path)
     metadata, parameters = _header(path)
-    config = json.loads(metadata["config"])
-    return ModelInfo(
-        name=path.stem,
-        path=path,
-        architecture=metadata["architecture"],
-        config=config,
-        targets=tuple(config["targets"]),
-        residual=config["residual"],
-        sample_rate=config["sample_rate"],
-        licence=metadata["licence"],
-        data=metadata["data"],
-        parameters=parameters,
-        sha256=metadata["sha256"],
-    )
+    try:
+        config = json.loads(metadata["config"])
+        return ModelInfo(
+            name=path.stem,
+            path=path,
+            architecture=metadata["architecture"],
+            config=config,
+            targets=tuple(config["targets"]),
+            residual=config["residual"],
+            sample_rate=config["sample_rate"],
+            licence=metadata["licence"],
+            data=metadata["data"],
+            parameters=parameters,
+            sha256=metadata["sha256"],
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise _damaged(path, "its header is incomplete") from error
 
 
 def load(name_or_path: str | Path) -> nn.Module:
@@ -138,9 +141,11 @@ def load(name_or_path: str | Path) -> nn.Module:
         raise _damaged(path, error) from error
     if _sha256(weights) != info.sha256:
         raise _damaged(path, "its SHA-256 differs from the header's")
-    model = build(info.architecture, **info.config)
     try:
+        model = build(info.architecture, **info.config)
         model.load_state_dict(weights)
+    except UnbraidError as error:
+        raise _damaged(path, error) from error
     except RuntimeError as error:
         raise _damaged(path, "its weights don't fit the network in its header") from error
     return model.float().eval()

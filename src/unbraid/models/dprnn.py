@@ -73,15 +73,13 @@ class DPRNN(nn.Module):
         config: the network's sizes.
 
     Raises:
-        ConfigError: if chunks can't overlap by half, or windows by half at least.
+        ConfigError: if chunks can't overlap by half.
     """
 
     def __init__(self, config: DPRNNConfig) -> None:
         super().__init__()
         if config.chunk < 2 or config.chunk % 2:
             raise ConfigError(f"chunk {config.chunk}: give an even number of frames")
-        if config.n_fft % 2 or not 1 <= config.hop <= config.n_fft // 2:
-            raise ConfigError(f"hop {config.hop}: give at most half of an even n_fft")
         self.config = config
         bins, n, maps = config.n_fft // 2 + 1, config.features, config.maps
         self.encoder = nn.Linear(2 * bins, n)

@@ -16,7 +16,7 @@ import torch
 from numpy._core.multiarray import _reconstruct
 from torch import nn
 
-from unbraid.errors import ModelError
+from unbraid.errors import ModelError, describe
 from unbraid.models import build, user_folder
 from unbraid.models.checkpoint import ModelInfo, save
 
@@ -124,23 +124,29 @@ def add(name: str, source: Path | None = None) -> ModelInfo:
         The header of the new file.
 
     Raises:
-        ModelError: for an unknown name, or a file that is missing or not the published one.
+        ModelError: for an unknown name, a file that is missing or not the published one, or a
+            folder that can't be written to.
     """
     if name not in PUBLISHED:
         raise ModelError(f"no published model {name!r}; there are: {', '.join(PUBLISHED)}")
     model = PUBLISHED[name]
     place = source or model.kept()
     network: Any = build(model.architecture, **model.config)
-    for one, (file, digits) in zip(network.networks, model.files.items(), strict=True):
-        path = place if source and len(model.files) == 1 else place / file
-        _fill(one, _verified(path, digits, model.advice), path, model)
-    return save(
-        network,
-        user_folder() / f"{name}.safetensors",
-        architecture=model.architecture,
-        licence=model.licence,
-        data=model.data,
-    )
+    try:
+        for one, (file, digits) in zip(network.networks, model.files.items(), strict=True):
+            path = place if source and len(model.files) == 1 else place / file
+            _fill(one, _verified(path, digits, model.advice), path, model)
+        return save(
+            network,
+            user_folder() / f"{name}.safetensors",
+            architecture=model.architecture,
+            licence=model.licence,
+            data=model.data,
+        )
+    except OSError as error:
+        raise ModelError(
+            f"{describe(error)}; check permissions, or set UNBRAID_MODELS to another folder"
+        ) from error
 
 
 def _verified(path: Path, digits: str, advice: str) -> bytes:
