@@ -250,6 +250,18 @@ def test_models_lists_what_is_shipped():
     assert max(map(len, cards)) <= 100
 
 
+def test_models_shows_one_with_the_weights_that_helped():
+    listed, shown = unbraid("models"), unbraid("models", "show", "unet")
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert "other weights helped: unbraid models show unet" in " ".join(listed.stdout.split())
+    assert "begun with" not in listed.stdout
+    assert "begun with" in shown.stdout
+    missing = unbraid("models", "show", "nothing")
+    assert missing.returncode == 1
+    assert missing.stderr.startswith("error: ")
+    assert len(missing.stderr.splitlines()) == 1
+
+
 def test_training_without_its_packages_says_what_to_install(tmp_path):
     code = (
         "import sys; sys.modules['lightning'] = None; sys.argv = ['unbraid', 'train', 'x.yaml']\n"

@@ -22,7 +22,11 @@ def evaluate(
     ] = None,
     model: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME|PATH", help="A model, mixture, irm1, irm2 or mwf; repeatable."),
+        typer.Option(
+            metavar="NAME|PATH",
+            help=f"A model, mixture, irm1, irm2 or mwf; repeatable. {DEFAULT} if there are no "
+            "--estimates either.",
+        ),
     ] = None,
     estimates: Annotated[
         list[Path] | None,

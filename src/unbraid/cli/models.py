@@ -13,6 +13,8 @@ from unbraid.cli.app import app
 if TYPE_CHECKING:
     from unbraid.models.checkpoint import ModelInfo
 
+MADE_OF = "; "  # in a data card, between training data and the weights that helped
+
 models = typer.Typer()
 app.add_typer(models, name="models")
 
@@ -25,7 +27,21 @@ def list_(context: typer.Context) -> None:
     from unbraid.models import list_models
 
     for model in list_models():
-        _print(model)
+        own, *rest = model.data.split(MADE_OF, 1)
+        more = f"; other weights helped: unbraid models show {model.name}" if rest else ""
+        _print(model, own + more)
+
+
+@models.command()
+def show(
+    model: Annotated[str, typer.Argument(metavar="NAME|PATH", help="A model, or a weight file.")],
+) -> None:
+    """Show a model, with all that its weights were made of."""
+    from unbraid.models import find
+    from unbraid.models.checkpoint import read_info
+
+    info = read_info(find(model))
+    _print(info, info.data)
 
 
 @models.command()
@@ -34,17 +50,20 @@ def add(
     source: Annotated[
         Path | None,
         typer.Option(
-            "--from", metavar="FILE", help="The published file; else torch.hub's or pip's copy."
+            "--from",
+            metavar="PATH",
+            help="The published file, or the folder of several; else torch.hub's or pip's copy.",
         ),
     ] = None,
 ) -> None:
     """Convert weights that others published, and you downloaded, to a model at hand."""
     from unbraid.models.published import add
 
-    _print(add(name, source))
+    model = add(name, source)
+    _print(model, model.data)
 
 
-def _print(model: ModelInfo) -> None:
+def _print(model: ModelInfo, data: str) -> None:
     from unbraid.models import DEFAULT
 
     print(f"{model.name}, the default" if model.name == DEFAULT else model.name)
@@ -53,7 +72,7 @@ def _print(model: ModelInfo) -> None:
         "architecture": f"{model.architecture}, {model.parameters / 1e6:.2f} M parameters",
         "sample rate": f"{model.sample_rate} Hz",
         "licence": model.licence,
-        "trained on": f"\n{' ' * 16}".join(wrap(model.data, 84, break_on_hyphens=False)),
+        "trained on": f"\n{' ' * 16}".join(wrap(data, 84, break_on_hyphens=False)),
         "sha-256": model.sha256,
         "file": model.path,
     }

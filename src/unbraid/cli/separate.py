@@ -113,8 +113,8 @@ def separate(
 ) -> None:
     """Separate songs into vocals and accompaniment.
 
-    Folders are searched to any depth and mirrored in the output folder. Stems that are there
-    already are replaced, unless --skip-existing.
+    Folders are searched to any depth and mirrored in the output folder.
+    Stems that are there already are replaced, unless --skip-existing.
     """
     if plot:
         require("plot", "matplotlib")

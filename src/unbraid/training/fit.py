@@ -242,7 +242,7 @@ def _train(
         limit_train_batches=config.run.steps_per_epoch * config.run.accumulate,
         accumulate_grad_batches=config.run.accumulate,
         num_sanity_val_steps=0,
-        log_every_n_steps=20,
+        log_every_n_steps=min(20, config.run.steps_per_epoch),
     )
     if not trainer.is_global_zero:  # else all would draw the same masks
         torch.manual_seed(config.run.seed + trainer.global_rank)
