@@ -5,10 +5,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 
 from training_tree import training_tree
+from unbraid import Separator
 from unbraid.models import build, checkpoint
 from unbraid.models.presence import Presence
 
@@ -34,19 +37,22 @@ def saved(path: Path, seed: int, data: str = "noise", **settings: object) -> Pat
     return path
 
 
-def test_average_is_the_mean_of_a_network_and_what_it_began_with(run, tmp_path) -> None:
+@pytest.mark.parametrize(("words", "share"), [([], 0.5), (["--share", 0.75], 0.75)])
+def test_average_is_the_mean_of_a_network_and_what_it_began_with(
+    run, tmp_path, words, share
+) -> None:
     before = saved(tmp_path / "before.safetensors", 0, ratio=False)
     info = checkpoint.read_info(before)
     card = f"tones; begun with before (CC0 1.0; SHA-256 {info.sha256}), of: noise"
     after = saved(tmp_path / "after.safetensors", 1, card, ratio=False)
-    run("average.py", before, after, tmp_path / "mean.safetensors")
+    run("average.py", before, after, tmp_path / "mean.safetensors", *words)
 
     one, other, mean = (
         checkpoint.load(path).state_dict()
         for path in (before, after, tmp_path / "mean.safetensors")
     )
     for name in mean:
-        expected = ((one[name] + other[name]) / 2).to(mean[name].dtype)
+        expected = (one[name] + share * (other[name] - one[name])).to(mean[name].dtype)
         torch.testing.assert_close(mean[name], expected, rtol=1e-3, atol=1e-3)
     assert checkpoint.read_info(tmp_path / "mean.safetensors").data.startswith(card)
 
@@ -115,3 +121,35 @@ def test_a_gate_learns_where_a_voice_is() -> None:
         scores = presence.scores(heard)[:, 0]
     assert (scores[voice > -50] >= 1).float().mean() > 0.98
     assert (scores[voice < -50] <= 0).float().mean() > 0.9
+
+
+class Hearing:
+    """Takes for vocals so many decibels less as the loudest sample says in hundreds."""
+
+    stems = ("vocals", "accompaniment")
+
+    def __call__(self, audio: np.ndarray, rate: int) -> dict[str, np.ndarray]:
+        return {"vocals": audio * 10 ** (-100 * np.abs(audio).max() / 20)}
+
+
+def test_hard_music_is_what_is_taken_for_a_voice_in_part(run, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(Separator, "from_pretrained", lambda model: Hearing())
+    tree = training_tree(tmp_path)
+    for name, levels in {
+        "music/games/leads.wav": [-10, -30, -3],
+        "music/games/drums.wav": [-40, -25, -22],
+        "music/games/songs.wav": [-3, -2, -10],  # as it is sung, most of it
+        "music/choirs/aahs.wav": [-10, -10, -10],
+        "music/heldout/pads.wav": [-10, -10, -10],
+    }.items():
+        (tree / name).parent.mkdir(exist_ok=True)
+        audio = np.repeat([-level / 100 for level in levels], 12 * 8000)
+        soundfile.write(tree / name, audio, 8000)
+    config = tree / "hard.yaml"
+    config.write_text(f"base: tiny.yaml\ndata: {{instrumentals: [{tree}/music/heldout]}}\n")
+    run("hard_music.py", "any", config, tmp_path / "hard", "--without", "choirs")
+
+    assert [path.name for path in (tmp_path / "hard").iterdir()] == ["games-leads-0.flac"]
+    audio, rate = soundfile.read(tmp_path / "hard/games-leads-0.flac")
+    assert rate == 8000
+    np.testing.assert_allclose(audio, np.full(12 * 8000, 0.1), atol=1e-4)
