@@ -178,3 +178,19 @@ def test_broken_yaml_is_told_with_its_line(tmp_path: Path, text: str, problem: s
     path.write_text(text)
     with pytest.raises(ConfigError, match=f"mine.yaml: line 2: .*{problem}"):
         read_config(path)
+
+
+@pytest.mark.parametrize(
+    ("written", "setting"),
+    [
+        ('base: "${x}"', "base"),
+        ('base: bandsplit\nrun: {steps: "${x}"}', "run.steps"),
+        ('base: bandsplit\nmodel: {architecture: "${x}"}', "model.architecture"),
+    ],
+)
+def test_a_reference_to_nothing_is_one_line(tmp_path: Path, written: str, setting: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(written)
+    with pytest.raises(ConfigError) as raised:
+        read_config(path)
+    assert str(raised.value) == f"{path}: {setting}: Interpolation key 'x' not found"

@@ -227,11 +227,11 @@ def _with_bases(path: Path, above: tuple[Path, ...]) -> DictConfig:
         raise ConfigError(f"{path}: its base leads back to itself; remove a `base`")
     try:
         written = OmegaConf.load(path)
+        base = written.pop("base", None) if isinstance(written, DictConfig) else None
     except (OmegaConfBaseException, YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: {one_line(error)}") from error
     if not isinstance(written, DictConfig):
         raise ConfigError(f"{path}: not a map of settings; write `key: value` lines")
-    base = written.pop("base", None)
     if base is None:
         return written
     try:
@@ -239,9 +239,12 @@ def _with_bases(path: Path, above: tuple[Path, ...]) -> DictConfig:
     except ConfigError as error:
         raise ConfigError(f"{path}: base {str(base)!r}: {error}") from error
     below = _with_bases(base_path, (*above, path.resolve()))
-    for key in _replaced(written):
-        OmegaConf.update(below, key, {}, merge=False)
-    return laid(below, written)
+    try:
+        for key in _replaced(written):
+            OmegaConf.update(below, key, {}, merge=False)
+        return laid(below, written)
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{path}: {one_line(error)}") from error
 
 
 def laid(below: DictConfig, above: DictConfig) -> DictConfig:
