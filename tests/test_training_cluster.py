@@ -74,13 +74,13 @@ def test_a_killed_worker_starts_again_from_the_last_checkpoint(tree: Path, tmp_p
             os.kill(_workers()[0], signal.SIGKILL)
         said.append(line)
 
-    overrides = [f"run.folder={tmp_path}", "run.steps=100", "run.steps_per_epoch=20"]
+    overrides = [f"run.folder={tmp_path}", "run.steps=30", "run.steps_per_epoch=10"]
     weights = cluster.run(tree / "tiny.yaml", overrides, workers=2, say=kill_once)
     assert weights.is_file()
     lost = next(number for number, line in enumerate(said) if "going on from" in line)
     assert str(tmp_path / "tiny" / "checkpoints") in said[lost]
-    assert not [line for line in said[lost:] if line.startswith("step 20 ")], "begun anew"
-    assert said[-1].startswith("step 100 ")
+    assert not [line for line in said[lost:] if line.startswith("step 10 ")], "begun anew"
+    assert said[-1].startswith("step 30 ")
 
 
 def _workers() -> list[int]:
