@@ -321,6 +321,17 @@ def test_a_page_is_rated_once_in_its_turn_and_whole(trials, tmp_path):
     assert {rating.rating for rating in read_ratings(tmp_path)} == {50}
 
 
+def test_the_same_ratings_again_are_taken_and_there_once(trials, tmp_path):
+    session = Sessions(trials, tmp_path).begin("Ann")
+    first, second = (dict.fromkeys(page.sounds, 50) for page in session.pages[:2])
+    for number, ratings in [(1, first), (1, first), (2, second), (1, first), (2, second)]:
+        session.rate(number, ratings)
+
+    assert session.done == 2
+    rows = [(rating.page, rating.order) for rating in read_ratings(tmp_path)]
+    assert rows == [(page, order) for page in (1, 2) for order in (1, 2, 3, 4)]
+
+
 def test_a_page_that_found_no_room_is_sent_again_and_there_once(trials, tmp_path, monkeypatch):
     session = Sessions(trials, tmp_path).begin("Ann")
 

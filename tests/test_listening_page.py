@@ -197,6 +197,75 @@ def test_keys_alone_rate_a_page(browser, url, folder):
     page.close()
 
 
+def test_a_part_too_short_to_repeat_does_not_stay_drawn(browser, url):
+    page = begin(browser, url, "Short")
+    wave, drawn = page.locator("#wave").bounding_box(), page.locator("#wave [part~=region]")
+
+    def drag(start: float, end: float) -> None:
+        """Over the waveform, in parts of its width."""
+        page.mouse.move(wave["x"] + start * wave["width"], wave["y"] + 20)
+        page.mouse.down()
+        page.mouse.move(wave["x"] + end * wave["width"], wave["y"] + 20, steps=5)
+        page.mouse.up()
+
+    drag(0.8, 0.85)
+    playwright.expect(drawn).to_have_count(0)
+    drag(0.1, 0.5)
+    playwright.expect(drawn).to_have_count(1)
+    told = page.locator("#loop-text").inner_text()
+    assert told == "Repeats 0.3 to 1.5 s"
+    drag(0.8, 0.85)
+    playwright.expect(drawn).to_have_count(1)
+    assert page.locator("#loop-text").inner_text() == told
+    drag(0.6, 0.9)
+    playwright.expect(page.locator("#loop-text")).to_have_text("Repeats 1.8 to 2.7 s")
+    playwright.expect(drawn).to_have_count(1)
+    page.close()
+
+
+def test_only_keys_that_work_are_told(browser, url):
+    page = browser.new_page()
+
+    def thrice(route):
+        session = route.fetch().json()
+        session["page"]["sounds"] *= 3
+        route.fulfill(status=201, json=session)
+
+    page.route("**/api/sessions", thrice)
+    page.goto(url)
+    page.get_by_label("Your name").fill("Many")
+    page.keyboard.press("Enter")
+    page.locator("#desk").wait_for()
+    buttons = page.locator("#sounds button").all()
+    keys = [button.get_attribute("aria-keyshortcuts") for button in buttons]
+    assert keys == [*"123456789", None, None, None]
+    page.close()
+
+
+def test_ratings_whose_answer_is_lost_are_sent_again_and_there_once(browser, url, folder):
+    page = begin(browser, url, "Lost")
+    answers = []
+
+    def lose_the_first(route):
+        answers.append(route.fetch())
+        if len(answers) > 1:
+            route.fulfill(response=answers[-1])
+        else:
+            route.abort()
+
+    page.route("**/pages/1", lose_the_first)
+    for place in range(1, 5):
+        page.get_by_label(f"Rating of sound {place}").fill("50")
+    page.locator("#next").click()
+    playwright.expect(page.locator("#where")).to_have_text("Page 2 of 4")
+    assert [answer.status for answer in answers] == [200, 200]
+    assert page.locator("#problem").is_hidden()
+
+    written = [rating for rating in read_ratings(folder / "ratings") if rating.listener == "Lost"]
+    assert [rating.order for rating in written] == [1, 2, 3, 4]
+    page.close()
+
+
 def test_nothing_sticks_out_on_a_phone(browser, url):
     page = begin(browser, url, "Phone", viewport={"width": 390, "height": 844})
 

@@ -185,6 +185,23 @@ def test_who_deletes_leaves_only_when_it_is_deleted(page, url, button):
     assert alerts(page) == []
 
 
+def test_a_song_that_failed_can_be_deleted_where_it_says_so(page, url):
+    state = job(status="failed", error="it is silent")
+    answer(page, "**/api/jobs/song", state)
+    answer(page, "**/api/jobs/song/events", event(state))
+    answer(page, "**/api/jobs/song", {}, 204, method="DELETE")
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.goto(f"{url}#song")
+    until(page, lambda: alerts(page) == ["“song”: it is silent."])
+    page.locator("#song").get_by_role("button", name="Delete this song").click()
+    expect(page.locator("#home")).to_be_visible()
+
+    answer(page, "**/api/jobs/other", job("other.wav"))
+    page.evaluate("location.hash = 'other'")
+    expect(page.get_by_role("button", name="Cancel")).to_be_visible()
+    expect(page.get_by_role("button", name="Delete this song")).to_be_hidden()
+
+
 def test_what_is_asked_for_in_vain_is_told_in_plain_words(page, url):
     answer(page, "**/api/example", None, method="POST")
     page.goto(url)

@@ -11,7 +11,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx2
@@ -168,7 +170,9 @@ def until(so: object, seconds: float = 20) -> None:
         time.sleep(0.005)
 
 
-def test_streams_end_with_the_server_at_once_and_quietly(folder, model, long_song):
+@contextmanager
+def watched_server(folder: Path, model: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A server whose end is looked at, and its address."""
     port = free_port()
     command = [sys.executable, "-m", "unbraid", "serve", "--port", port, "--folder", folder]
     server = subprocess.Popen(
@@ -180,17 +184,41 @@ def test_streams_end_with_the_server_at_once_and_quietly(folder, model, long_son
     )
     try:
         assert "listens at" in server.stdout.readline()
-        with httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
-            job = upload(client, long_song)
-            with client.stream("GET", f"/api/jobs/{job['id']}/events") as events:
-                lines = events.iter_lines()
-                assert next(lines).startswith("data: ")
-                server.send_signal(signal.SIGINT)
-                for _ in lines:  # raises if it is cut off, as it is after the time of grace
-                    pass
-            said = server.communicate(timeout=20)[1]
+        yield server, f"http://127.0.0.1:{port}"
     finally:
         server.kill()
+        server.wait()
+
+
+def test_streams_end_with_the_server_at_once_and_quietly(folder, model, long_song):
+    with (
+        watched_server(folder, model) as (server, url),
+        httpx2.Client(base_url=url, timeout=20) as client,
+    ):
+        job = upload(client, long_song)
+        with client.stream("GET", f"/api/jobs/{job['id']}/events") as events:
+            lines = events.iter_lines()
+            assert next(lines).startswith("data: ")
+            server.send_signal(signal.SIGINT)
+            for _ in lines:  # raises if it is cut off, as it is after the time of grace
+                pass
+        said = server.communicate(timeout=20)[1]
 
     assert said == ""
     assert server.returncode == 0
+
+
+def test_an_upload_ends_with_the_server_quietly_and_leaves_nothing(folder, model, song):
+    with (
+        watched_server(folder, model) as (server, url),
+        socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as sender,
+    ):
+        head = f"POST /api/jobs HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(song)}\r\n\r\n"
+        sender.sendall(head.encode() + song[:-1])
+        until(lambda: list((folder / "jobs").glob("*/song")))
+        server.send_signal(signal.SIGINT)
+        said = server.communicate(timeout=20)[1]
+
+    assert said == ""
+    assert server.returncode == 0
+    assert not list((folder / "jobs").iterdir())

@@ -102,6 +102,22 @@ def test_keys_seek_loop_and_pause(page):
     page.keyboard.press("o")
 
 
+def test_a_loop_that_is_drawn_too_short_stays_as_it_was(page):
+    page.keyboard.press("l")
+    drawn = page.locator(".row .wave").first.locator("[part~=region]")
+    playwright.expect(drawn).to_have_count(1)
+    box, middle = drawn.bounding_box(), page.locator(".row .wave").first.bounding_box()
+    page.mouse.move(box["x"] + box["width"] - 1, middle["y"] + 40)  # at its end
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.5, middle["y"] + 40, steps=5)
+    page.mouse.up()
+    page.wait_for_timeout(200)
+
+    assert page.locator("#loop-text").inner_text() == "0:05 to 0:10"
+    assert drawn.bounding_box()["width"] == pytest.approx(box["width"], abs=2)
+    page.keyboard.press("l")
+
+
 def test_keys_go_on_after_the_mouse(page):
     """What was clicked keeps the focus, but no keys that do something in the whole page."""
     karaoke = page.get_by_role("button", name="Karaoke")

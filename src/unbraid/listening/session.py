@@ -48,30 +48,37 @@ class Session:
         listener: name that the listener gave.
         pages: in order.
         folder: for the file of its ratings.
-        done: number of pages that are rated.
+        given: ratings of the pages that are rated, in order.
         id: unguessable, 32 hexadecimal digits.
     """
 
     listener: str
     pages: Sequence[Page]
     folder: Path
-    done: int = 0
+    given: list[Mapping[str, int]] = field(default_factory=list)
     id: str = field(default_factory=lambda: secrets.token_hex(16))
 
     def __post_init__(self) -> None:
         self.file = self.folder / file_name(self.listener, self.id, _now())
 
+    @property
+    def done(self) -> int:
+        """Number of pages that are rated."""
+        return len(self.given)
+
     def rate(self, number: int, ratings: Mapping[str, int]) -> None:
-        """Keep the ratings of a page.
+        """Keep the ratings of a page; the same ones again change nothing.
 
         Args:
-            number: of the page, from 1; the first that is not rated.
+            number: of the page, from 1; the first that is not rated, or an earlier one again.
             ratings: id of each sound of the page -> 0 to 100.
 
         Raises:
-            RatedError: it is another page's turn.
+            RatedError: it is another page's turn, or the page has other ratings.
             UnbraidError: sounds are missing or strange, or the file cannot be written.
         """
+        if number <= self.done and ratings == self.given[number - 1]:
+            return  # the answer to them was lost
         if number != self.done + 1 or self.done == len(self.pages):
             raise RatedError(f"page {number} is not to be rated now: reload the page")
         page = self.pages[self.done]
@@ -94,7 +101,7 @@ class Session:
             for place, (sound, name) in enumerate(page.sounds.items(), 1)
         ]
         append_ratings(self.file, rows)
-        self.done += 1
+        self.given.append(ratings)
 
     def find(self, sound: str) -> tuple[Trial, str] | None:
         """Trial and name of the sound with an id."""

@@ -100,7 +100,7 @@ async def rate(
     number: Annotated[int, PathParam(ge=1, le=100_000, description="of the page, from 1")],
     given: PageRatings,
 ) -> SessionView:
-    """Rate a page's sounds; answers with the next page."""
+    """Rate a page's sounds; answers with the next page. The same ratings may be sent again."""
     session.rate(number, given.ratings)
     return _view(session)
 

@@ -10,6 +10,7 @@ from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
+from starlette.types import Receive, Scope, Send
 
 from unbraid.errors import UnbraidError
 
@@ -18,6 +19,8 @@ _GRACE_SECONDS = 2  # for answers under way when the server ends
 
 class _Server(uvicorn.Server):
     """Ends at a signal without raising it again, which would cancel the cleaning up.
+
+    What is still under way after the time of grace ends as if its client had hung up.
 
     Args:
         config: how to serve.
@@ -34,7 +37,13 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._ending.set()
-        await super().shutdown(sockets)
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(super().shutdown(sockets), _GRACE_SECONDS)
+        for connection in self.server_state.connections:
+            connection.transport.abort()
+        for task in self.server_state.tasks:
+            task.cancel()
+        await asyncio.gather(*self.server_state.tasks, return_exceptions=True)
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -75,15 +84,19 @@ def serve(app: FastAPI, bound: socket.socket, url: str, open_page: bool = False)
 
 
 async def _serve(app: FastAPI, bound: socket.socket, url: str, open_page: bool) -> None:
+    async def quiet(scope: Scope, receive: Receive, send: Send) -> None:
+        """The app, but what the server's end cancels is no error to log."""
+        with suppress(asyncio.CancelledError):
+            await app(scope, receive, send)
+
     async with app.router.lifespan_context(app):
         config = uvicorn.Config(
-            app,
+            quiet,
             lifespan="off",
             log_level="warning",
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            timeout_graceful_shutdown=_GRACE_SECONDS,
         )
         print(f"Unbraid listens at {url}  (Ctrl-C ends it)", flush=True)
         if open_page:

@@ -31,7 +31,7 @@ async function send(ratings) {
   const { id, page } = session;
   const body = JSON.stringify({ ratings });
   const headers = { "content-type": "application/json" };
-  session = await call(`sessions/${id}/pages/${page.number}`, { method: "PUT", headers, body });
+  session = await patiently(() => call(`sessions/${id}/pages/${page.number}`, { method: "PUT", headers, body }));
   trial.leave();
   attempt(go);
 }

@@ -34,22 +34,21 @@ export class LoopView {
     });
     this.surfer.on("interaction", (time) => switcher.seek(time));
     this.regions.enableDragSelection({ color: colours().loopColor });
-    const choose = (region) => switcher.setLoop({ start: region.start, end: region.end });
-    this.regions.on("region-created", (region) => { if (region !== this.region) choose(region); });
+    const choose = (region) => { if (!this.#isLoop(region)) switcher.setLoop({ start: region.start, end: region.end }); };
+    this.regions.on("region-created", choose); // also by update, with the loop
     this.regions.on("region-updated", choose);
     this.recolour = () => this.surfer.setOptions({ ...colours(), progressColor: colours().waveColor });
     dark.addEventListener("change", this.recolour);
   }
 
-  /** Show the loop, if it is not the whole. */
+  /** Show the loop, if it is not the whole, and nothing else that was drawn. */
   update() {
     const { loop, duration } = this.switcher;
-    if (this.region?.start === loop.start && this.region?.end === loop.end) return;
-    for (const region of this.regions.getRegions()) region.remove();
-    this.region = null;
-    if (loop.start === 0 && loop.end === duration) return;
-    this.region = { ...loop }; // before addRegion, which says that one was created
-    this.region = this.regions.addRegion({ ...loop, color: colours().loopColor });
+    const whole = loop.start === 0 && loop.end === duration;
+    const drawn = this.regions.getRegions();
+    if (drawn.length === (whole ? 0 : 1) && drawn.every((region) => this.#isLoop(region))) return;
+    for (const region of drawn) region.remove();
+    if (!whole) this.regions.addRegion({ ...loop, color: colours().loopColor });
   }
 
   /** Move the playhead. @param {number} position - seconds */
@@ -60,5 +59,10 @@ export class LoopView {
   destroy() {
     dark.removeEventListener("change", this.recolour);
     this.surfer.destroy();
+  }
+
+  #isLoop({ start, end }) {
+    const { loop } = this.switcher;
+    return start === loop.start && end === loop.end;
   }
 }

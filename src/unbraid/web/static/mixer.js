@@ -52,7 +52,10 @@ export async function mixer(job, formats, wanted) {
 
   let lastLoop = null;
   function setLoop(loop) {
-    if (loop && loop.end - loop.start < SHORTEST) return;
+    if (loop && loop.end - loop.start < SHORTEST) {
+      show(); // what was drawn goes
+      return;
+    }
     lastLoop = loop ?? lastLoop;
     mine.setLoop(loop);
   }

@@ -15,7 +15,7 @@ export function sleep(seconds, signal) {
   });
 }
 
-/** Do what changes nothing on the server, and again if the connection breaks. */
+/** Do what may be done twice, and again if the connection breaks. */
 export async function patiently(action) {
   for (const wait of WAITS) {
     try {

@@ -59,8 +59,8 @@ export class Row {
     this.surfer.getDecodedData = () => buffer; // the spectrogram is of the samples, not the peaks
     this.surfer.on("interaction", (time) => this.player.seek(time));
     this.regions.enableDragSelection({ color: colours().loopColor });
-    const choose = (region) => this.setLoop({ start: region.start, end: region.end });
-    this.regions.on("region-created", (region) => { if (region !== this.region) choose(region); });
+    const choose = (region) => { if (!this.#isLoop(region)) this.setLoop({ start: region.start, end: region.end }); };
+    this.regions.on("region-created", choose); // also by update, with the loop
     this.regions.on("region-updated", choose);
     this.regions.on("region-double-clicked", () => this.setLoop(null));
     dark.addEventListener("change", this.recolour);
@@ -77,14 +77,7 @@ export class Row {
     this.mute.setAttribute("aria-pressed", muted);
     this.volume.value = volume;
     this.element.classList.toggle("silent", !this.player.sounds(this.stem));
-    const { loop } = this.player;
-    if (this.region?.start === loop?.start && this.region?.end === loop?.end) return;
-    for (const region of this.regions.getRegions()) region.remove();
-    this.region = null;
-    if (loop) {
-      this.region = { ...loop }; // before addRegion, which says that one was created
-      this.region = this.regions.addRegion({ ...loop, color: colours().loopColor });
-    }
+    this.#showLoop();
   }
 
   /** Move the playhead and the level. */
@@ -116,6 +109,20 @@ export class Row {
     dark.removeEventListener("change", this.recolour);
     this.surfer.destroy();
     this.element.remove();
+  }
+
+  /** Show the loop, and nothing else that was drawn. */
+  #showLoop() {
+    const { loop } = this.player;
+    const drawn = this.regions.getRegions();
+    if (drawn.length === (loop ? 1 : 0) && drawn.every((region) => this.#isLoop(region))) return;
+    for (const region of drawn) region.remove();
+    if (loop) this.regions.addRegion({ ...loop, color: colours().loopColor });
+  }
+
+  #isLoop({ start, end }) {
+    const { loop } = this.player;
+    return start === loop?.start && end === loop?.end;
   }
 }
 

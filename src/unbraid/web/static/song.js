@@ -11,7 +11,7 @@ const QUIET = 10_000; // ms between announcements of progress
 
 export function show(id, formats) {
   $("song").hidden = false;
-  for (const part of ["waiting", "mixer", "notes"]) $(part).hidden = true;
+  for (const part of ["waiting", "failed-delete", "mixer", "notes"]) $(part).hidden = true;
   for (const part of ["title", "facts"]) $(part).textContent = "";
   let leaveMixer = () => {};
   let open = true;
@@ -25,7 +25,7 @@ export function show(id, formats) {
       if (open) go("");
     });
   $("waiting-cancel").onclick = remove;
-  $("delete").onclick = () => confirm("Delete this song and its stems?") && remove();
+  $("delete").onclick = $("failed-delete").onclick = () => confirm("Delete this song and its stems?") && remove();
 
   async function update(job) {
     if (!open) return;
@@ -33,6 +33,7 @@ export function show(id, formats) {
     $("facts").textContent = `${clock(job.duration)} · ${job.sample_rate / 1000} kHz · ${{ 1: "mono", 2: "stereo" }[job.channels] ?? `${job.channels} channels`}`;
     if (job.status === "failed") {
       $("waiting").hidden = true;
+      $("failed-delete").hidden = false;
       complain(`“${track(job.name)}”: ${job.error}`);
     } else if (job.status === "done") {
       notes(job.warnings);

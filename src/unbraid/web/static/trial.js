@@ -21,6 +21,8 @@ const SCALES = {
   },
 };
 
+const KEYS = 9; // sounds that have one
+
 export let switcher = null;
 let leaveTrial = () => {};
 
@@ -96,7 +98,7 @@ class Desk {
 
   draw() {
     this.wave = new LoopView($("wave"), this.player.sounds.get(this.page.reference), this.player);
-    const numbers = this.page.sounds.slice(0, 9).map((id, i) => [String(i + 1), () => this.hear(id)]);
+    const numbers = this.page.sounds.slice(0, KEYS).map((id, i) => [String(i + 1), () => this.hear(id)]);
     this.unlisten = listen({
       " ": () => $("play").click(),
       0: () => this.hear(this.page.reference),
@@ -121,7 +123,7 @@ class Desk {
     const [button, slider] = [item.querySelector("button"), item.querySelector("input")];
     button.textContent = number;
     button.setAttribute("aria-label", `Sound ${number}`);
-    button.setAttribute("aria-keyshortcuts", number);
+    if (number <= KEYS) button.setAttribute("aria-keyshortcuts", number);
     slider.setAttribute("aria-label", `Rating of sound ${number}`);
     button.onclick = () => this.hear(id);
     // a click on the middle changes nothing, and is a rating all the same
