@@ -13,9 +13,8 @@ import pytest
 
 from unbraid.audio import AudioReader, AudioWriter, load_audio, save_audio
 from unbraid.batch import separate_songs
-from unbraid.errors import AudioError, ConfigError
+from unbraid.errors import AudioError, ConfigError, UnbraidWarning
 from unbraid.planning import Options, check_options, plan
-from unbraid.separator import UnbraidWarning
 from unbraid.songs import Song, find_songs
 
 STEMS = ("vocals", "accompaniment")

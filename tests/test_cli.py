@@ -234,10 +234,18 @@ def test_info_says_what_a_file_holds(tmp_path):
     song = make_song(tmp_path / "Песня.wav", 2)
     done = unbraid("info", song, tmp_path / "nowhere.wav")
     assert done.returncode == 1
-    for fact in ["Песня.wav", "44100 Hz", "0:02", "88200 samples", "wav", "16"]:
+    for fact in ["Песня.wav", "44100 Hz", "0:02", "88200 samples", "wav", "bit depth    16"]:
         assert fact in done.stdout
     assert done.stderr.startswith("error: ")
     assert "nowhere.wav" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["a.ogg", "a.mp3"])
+def test_info_gives_no_bit_depth_to_lossy_files(tmp_path, name):
+    save_audio(tmp_path / name, np.zeros((2, RATE), np.float32), RATE, "16")
+    done = unbraid("info", tmp_path / name)
+    assert done.returncode == 0
+    assert "bit depth    none, as it is lossy\n" in done.stdout
 
 
 def test_models_lists_what_is_shipped():

@@ -201,6 +201,26 @@ def test_files_that_are_not_exported_networks(tmp_path, exported: Path) -> None:
             checkpoint.read_info(path)
 
 
+@pytest.mark.parametrize(
+    ("read", "key", "value"),
+    [
+        (checkpoint.read_info, "licence", None),
+        (checkpoint.read_info, "segment", None),
+        (OnnxNetwork, "segment", None),
+        (OnnxNetwork, "hop", "x"),
+        (OnnxNetwork, "targets", "null"),
+    ],
+)
+def test_a_file_whose_metadata_is_incomplete(tmp_path, exported: Path, read, key, value) -> None:
+    damaged = tmp_path / "damaged.onnx"
+    graph = onnx.load(exported)
+    metadata = {prop.key: prop.value for prop in graph.metadata_props if prop.key != key}
+    onnx.helper.set_model_props(graph, {**metadata, **({key: value} if value else {})})
+    onnx.save(graph, damaged)
+    with pytest.raises(ModelError, match=r"damaged.onnx: .*is incomplete.*export it again"):
+        read(damaged)
+
+
 def test_a_graph_keeps_its_segment_and_device(exported: Path) -> None:
     with pytest.raises(ConfigError, match=r"exported for 0\.511 s"):
         Separator.from_pretrained(exported, segment=2.0)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from unbraid.errors import ModelError
+from unbraid.errors import ModelError, UnbraidWarning
 from unbraid.models import build, checkpoint, find, list_models, published, user_folder
 
 
@@ -188,3 +188,20 @@ def test_models_lists_added_ones_beside_the_shipped(publish, folder, state, tmp_
     assert (done.returncode, done.stderr) == (0, "")
     for fact in ["bandsplit", "small", "of small", str(folder / "small.safetensors")]:
         assert fact in done.stdout
+
+
+def test_a_damaged_file_hides_no_other_model(publish, folder, state, tmp_path) -> None:
+    published.add("small", publish(pickled(state, tmp_path / "x")))
+    damaged = folder / "damaged.safetensors"
+    damaged.write_bytes(b"anything")
+
+    with pytest.warns(UnbraidWarning) as told:
+        names = [model.name for model in list_models()]
+    assert names[-1] == "small"
+    (message,) = [str(warning.message) for warning in told]
+    assert message.startswith(f"{damaged}: not a readable weight file")
+
+    done = unbraid("models")
+    assert (done.returncode, done.stderr) == (1, f"error: {message}\n")
+    for name in names:
+        assert f"\n{name}" in f"\n{done.stdout}"

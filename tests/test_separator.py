@@ -11,10 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unbraid import Separator
-from unbraid.errors import AudioError, ConfigError, ModelError
+from unbraid.errors import AudioError, ConfigError, ModelError, UnbraidWarning
 from unbraid.models import build
 from unbraid.overlap import fade_samples
-from unbraid.separator import UnbraidWarning
 
 RATE = 44100
 HOP = 2048

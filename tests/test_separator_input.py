@@ -1,5 +1,6 @@
 """What is said of songs that are cut off, hold several tracks, or would be overwritten."""
 
+import re
 import warnings
 from pathlib import Path
 
@@ -10,9 +11,8 @@ import soundfile
 import torch
 
 from unbraid import Separator
-from unbraid.errors import ConfigError
+from unbraid.errors import ConfigError, UnbraidWarning
 from unbraid.models import build
-from unbraid.separator import UnbraidWarning
 
 RATE = 44100
 SECONDS = 3
@@ -31,10 +31,10 @@ def song(path: Path, **options) -> Path:
     return path
 
 
-def film(path: Path, tracks: int = 1, picture: int = 0) -> Path:
-    """Three seconds of silence in each track, as FLAC, and a video of so many seconds."""
+def film(path: Path, tracks: int = 1, picture: int = 0, codec: str = "flac") -> Path:
+    """Three seconds of noise in each track, and a video of so many seconds."""
     with av.open(str(path), "w") as container:
-        streams = [container.add_stream("flac", RATE, layout="stereo") for _ in range(tracks)]
+        streams = [container.add_stream(codec, RATE, layout="stereo") for _ in range(tracks)]
         if picture:
             video = container.add_stream("mpeg4", rate=10)
             video.width = video.height = 64
@@ -73,6 +73,10 @@ def said(separator: Separator, path: Path) -> list[str]:
         ("a.wav", {}),
         ("a.wav", {"format": "RF64"}),
         ("a.aiff", {}),
+        ("a.au", {}),
+        ("a.au", {"endian": "LITTLE"}),
+        ("a.w64", {}),
+        ("a.caf", {}),
         ("a.mp3", {}),
         ("a.mp3", {"bitrate_mode": "VARIABLE", "compression_level": 0.5}),
     ],
@@ -86,9 +90,36 @@ def test_a_song_that_is_cut_off_is_told(separator, tmp_path, name, options) -> N
     assert message.endswith(" s: get a whole copy")
 
 
+@pytest.mark.parametrize(("name", "subtype"), [("a.ogg", "VORBIS"), ("a.opus", "OPUS")])
+def test_an_ogg_file_that_breaks_off_is_told(separator, tmp_path, name, subtype) -> None:
+    path = tmp_path / name
+    noise = np.random.default_rng(0).normal(0, 0.1, (SECONDS * 48000, 2))
+    soundfile.write(path, noise, 48000, format="OGG", subtype=subtype)
+    assert said(separator, path) == []
+    whole = path.read_bytes()
+    cut(path)
+    (message,) = said(separator, path)
+    assert re.fullmatch(r"the file breaks off after [01]\.\d s: get a whole copy", message)
+    path.write_bytes(whole[:-1])
+    assert "breaks off" in said(separator, path)[0]
+    path.write_bytes(whole[: whole.rindex(b"OggS") + 5])  # within the header of a page
+    assert "breaks off" in said(separator, path)[0]
+
+
+def test_an_ogg_file_that_ends_after_a_page_or_with_something_else_may_be_whole(
+    separator, tmp_path
+) -> None:
+    path = song(tmp_path / "a.ogg")
+    whole = path.read_bytes()
+    for content in (whole[: whole.rindex(b"OggS")], whole + bytes(100), whole + bytes(10**5)):
+        path.write_bytes(content)
+        assert said(separator, path) == []
+
+
 @pytest.mark.parametrize("picture", [0, 1, 9])
-def test_a_film_that_is_cut_off_is_told(separator, tmp_path, picture) -> None:
-    path = film(tmp_path / "a.mkv", picture=picture)
+@pytest.mark.parametrize(("name", "codec"), [("a.mkv", "flac"), ("a.avi", "pcm_s16le")])
+def test_a_film_that_is_cut_off_is_told(separator, tmp_path, name, codec, picture) -> None:
+    path = film(tmp_path / name, picture=picture, codec=codec)
     assert said(separator, path) == []
     cut(path)
     assert said(separator, path)[0].startswith("the file says 3.0 s but holds 1.")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from unbraid.allocator import keep_freed_memory
 from unbraid.audio import probe
-from unbraid.errors import UnbraidError, describe
+from unbraid.errors import UnbraidError, UnbraidWarning, describe
 from unbraid.naming import forms_of
 from unbraid.planning import Options, Result, Task, outputs_of
 
@@ -84,8 +84,6 @@ def separate_song(
         options: what to write.
         progress: gets the fraction done, from 0 to 1; what it raises ends the separation.
     """
-    from unbraid.separator import UnbraidWarning
-
     song = task.song
     progress(0.0)
     start = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Errors that a user can cause, each one line that says what is wrong and what to do."""
+"""Errors that a user can cause, and warnings: one line that says what is wrong and what to do."""
 
 from __future__ import annotations
 
@@ -26,12 +26,16 @@ class DataError(UnbraidError):
     """A data set that lacks what training or evaluation needs."""
 
 
+class UnbraidWarning(UserWarning):
+    """Something a user should know about what went well all the same."""
+
+
 @contextmanager
 def setting(name: str) -> Iterator[None]:
     """What is wrong with data that a setting names begins with the setting's name."""
     try:
         yield
-    except DataError as error:
+    except (AudioError, DataError) as error:
         raise DataError(f"{name}: {error}") from None
 
 

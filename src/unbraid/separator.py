@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from collections import deque
@@ -17,7 +18,7 @@ from torch import nn
 from unbraid.arrays import Array, as_stereo, checked, like
 from unbraid.audio import AudioInfo, AudioReader, AudioWriter, Resampler, quantize
 from unbraid.audio.info import LOSSY_FORMATS, Block
-from unbraid.errors import ConfigError
+from unbraid.errors import ConfigError, UnbraidWarning
 from unbraid.models import DEFAULT, checkpoint, find
 from unbraid.models.onnx import OnnxNetwork
 from unbraid.naming import check_output, forms_of
@@ -28,10 +29,6 @@ Progress = Callable[[float], object]
 
 _MISSING = 0.5  # seconds that a song may lack of its stated length without a word
 BLOCK = 1 << 17  # samples to take from an array or a file at a time
-
-
-class UnbraidWarning(UserWarning):
-    """Something a user should know about a separation that went well."""
 
 
 class Separation(dict[str, Array], Generic[Array]):
@@ -332,7 +329,11 @@ def _warn_of_tracks(info: AudioInfo) -> None:
 def _warn_of_cut(info: AudioInfo, samples: int) -> None:
     promised, held = info.promised_duration, samples / info.sample_rate
     if promised is not None and promised - held > _MISSING:
-        message = f"the file says {promised:.1f} s but holds {held:.1f} s: get a whole copy"
+        if math.isinf(promised):
+            what = f"the file breaks off after {held:.1f} s"
+        else:
+            what = f"the file says {promised:.1f} s but holds {held:.1f} s"
+        message = f"{what}: get a whole copy"
         warnings.warn(message, UnbraidWarning, stacklevel=3)
 
 

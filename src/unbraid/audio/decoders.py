@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -12,6 +13,7 @@ import soundfile
 
 from unbraid.audio.frames import FrameConverter
 from unbraid.audio.info import AudioInfo, Block, native
+from unbraid.audio.ogg import breaks_off
 from unbraid.audio.promise import counts_frames, held_part, seconds
 from unbraid.audio.speakers import from_vorbis
 from unbraid.errors import AudioError
@@ -29,6 +31,7 @@ _DEPTHS = {  # of libsndfile's subtypes; all others fit into 16 bits
     "FLOAT": "32f",
     "DOUBLE": "32f",
 }
+_LOSSLESS = ("PCM_", "FLOAT", "DOUBLE", "ALAC_", "DWVW_", "DPCM_")  # how such subtypes begin
 _CONTAINERS = (b"RIFF", b"RF64", b"fLaC", b"OggS", b"FORM", b"caff")  # whatever they are called
 _UNKNOWN_LENGTH = 2**62  # libsndfile's SF_COUNT_MAX is 2**63 - 1
 _PLAYLISTS = ("concat", "hls", "dash")  # texts that make FFmpeg read other files
@@ -41,7 +44,6 @@ class LibsndfileDecoder:
     def __init__(self, path: Path, file: soundfile.SoundFile) -> None:
         """Take over an open file."""
         self._file = file
-        held = held_part(path)
         self.info = AudioInfo(
             path=path,
             sample_rate=file.samplerate,
@@ -50,7 +52,8 @@ class LibsndfileDecoder:
             bit_depth=_DEPTHS.get(file.subtype, "16"),
             format=file.format.lower(),
             codec=file.subtype.lower(),
-            promised_duration=file.frames / file.samplerate / held if held else None,
+            promised_duration=_promised(path, file),
+            lossy=not file.subtype.startswith(_LOSSLESS),
         )
         # libsndfile stops at the length it knows, which for an unfinished recording is 0, and for
         # an mp3 without a Xing header a guess; its Opus seeks after every block: not exact.
@@ -90,6 +93,14 @@ class LibsndfileDecoder:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def _promised(path: Path, file: soundfile.SoundFile) -> float | None:
+    """The duration that the header promises, of which libsndfile tells only what is there."""
+    if file.format == "OGG":
+        return math.inf if breaks_off(path) else None
+    held = held_part(path)
+    return file.frames / file.samplerate / held if held else None
 
 
 def _may_be_mp3(path: Path) -> bool:
@@ -174,12 +185,17 @@ class AvDecoder:
             streams=len(self._container.streams.audio),
             stated_duration=duration,
             promised_duration=self._promised(stream, duration),
+            lossy=not context.codec.lossless,
         )
 
     def _promised(self, stream: AudioStream, duration: float | None) -> float | None:
-        """The stated duration, if FFmpeg did not guess it and it is of this stream alone."""
+        """What the file promises of this stream alone; FFmpeg's duration may be guessed."""
         name = self._container.format.name
-        if duration is None or (name == "mp3" and not counts_frames(self._path)):
+        if name == "ogg":
+            return math.inf if breaks_off(self._path) else None
+        if name in ("avi", "caf"):  # the duration is that of what is there
+            return float(stream.frames * (stream.time_base or 0)) or None
+        if duration is None:
             return None
         if name.startswith("matroska"):  # its duration is that of the longest track
             tag = stream.metadata.get("DURATION")
@@ -188,7 +204,7 @@ class AvDecoder:
             start = float((stream.start_time or 0) * (stream.time_base or 0))
             own = duration if tag is None else min(duration, seconds(tag))
             return own - start
-        return duration if name == "mp3" else None
+        return duration if name == "mp3" and counts_frames(self._path) else None
 
     def _decode(self, stream: AudioStream) -> Iterator[AudioFrame]:
         """All frames. Junk before and after the music of a bare mp3 is skipped, as players do."""

@@ -23,13 +23,16 @@ class AudioInfo:
         channels: their number.
         samples: per channel, or None where the container does not say reliably; a lossy file may
             end up to half a second earlier.
-        bit_depth: "16", "24" or "32f", the smallest that holds the file's samples; lossy: "16".
+        bit_depth: "16", "24" or "32f", the smallest that holds the file's samples; lossy: "16",
+            though such a file has none.
         format: short name of the container, such as "wav" or "mov".
         codec: short name of the coding, such as "pcm_16" or "aac".
         streams: number of audio streams in the file, of which this is one.
         stated_duration: in seconds, as the container says, right or wrong; None where it is silent.
         promised_duration: in seconds, of this stream by the file's header; a file that ends earlier
-            was cut off. None where no header tells, or the decoder itself notices.
+            was cut off. Infinity where the file breaks off and no header tells how much it lacks;
+            None where nothing tells, or the decoder itself notices.
+        lossy: whether the coding changed the samples.
     """
 
     path: Path
@@ -42,6 +45,7 @@ class AudioInfo:
     streams: int = 1
     stated_duration: float | None = None
     promised_duration: float | None = None
+    lossy: bool = False
 
     @property
     def duration(self) -> float | None:

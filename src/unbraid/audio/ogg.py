@@ -1,7 +1,8 @@
-"""Making Ogg files reproducible."""
+"""Ogg files, page by page: making them reproducible, and seeing that one breaks off."""
 
 from __future__ import annotations
 
+import os
 import struct
 from pathlib import Path
 
@@ -9,6 +10,22 @@ _PAGE_HEADER = 27  # bytes, up to the segment table
 _SERIAL, _CRC = 14, 22  # offsets of the two fields in the page header
 _LONGEST_PAGE = _PAGE_HEADER + 255 + 255 * 255
 _POLYNOMIAL = 0x04C11DB7
+
+
+def breaks_off(path: Path) -> bool:
+    """Whether an Ogg file ends within a page. One that ends after a page may be whole."""
+    with path.open("rb") as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - _LONGEST_PAGE))
+        end = file.read()
+    start = end.rfind(b"OggS")
+    if start < 0:  # something else follows the last page
+        return False
+    page = end[start:]
+    if len(page) < _PAGE_HEADER:
+        return True
+    segments = page[_PAGE_HEADER - 1]
+    table = page[_PAGE_HEADER:][:segments]
+    return len(page) < _PAGE_HEADER + segments + sum(table)
 
 
 def set_serial(path: Path, serial: int = 1) -> None:

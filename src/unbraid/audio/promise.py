@@ -7,40 +7,74 @@ import os
 import re
 import struct
 from pathlib import Path
+from typing import BinaryIO, NamedTuple
 
-_BYTE_ORDERS = {
-    (b"RIFF", b"WAVE"): "<",
-    (b"RF64", b"WAVE"): "<",
-    (b"FORM", b"AIFF"): ">",
-    (b"FORM", b"AIFC"): ">",
-}
 _PIPED = 2**31 - 2**16  # bytes: who writes to a pipe states 0, or nearly 2 or 4 GiB
+_PIPED_64 = 2**62  # bytes, where the size has 64 bits
 _LONGEST_MP3_FRAME = 2881  # bytes
 _TIME = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 
 
+class _Layout(NamedTuple):
+    """How a kind of file is made of chunks."""
+
+    first: int  # bytes before the first chunk
+    header: struct.Struct  # of a chunk: name and size
+    counted: int  # bytes of that header which the size includes
+    step: int  # bytes; a chunk is filled up to a multiple of it
+    limit: int  # bytes; larger sizes are none
+
+
+_RIFF = _Layout(12, struct.Struct("<4sI"), 0, 2, _PIPED)
+_AIFF = _Layout(12, struct.Struct(">4sI"), 0, 2, _PIPED)
+_W64 = _Layout(40, struct.Struct("<16sQ"), 24, 8, _PIPED_64)
+_LAYOUTS = {
+    (b"RIFF", b"WAVE"): _RIFF,
+    (b"RF64", b"WAVE"): _RIFF,
+    (b"FORM", b"AIFF"): _AIFF,
+    (b"FORM", b"AIFC"): _AIFF,
+}
+_AU = {b".snd": struct.Struct(">II"), b"dns.": struct.Struct("<II")}  # start and size of the sound
+
+
 def held_part(path: Path) -> float | None:
-    """How much of the sound that a WAV, RF64 or AIFF file promises it holds.
+    """How much of the sound that a WAV, RF64, W64, AIFF or AU file promises it holds.
 
     Returns:
         From 0 to 1; None for other files, and where the header does not know.
     """
     with path.open("rb") as file:
-        head = file.read(12)
-        order = _BYTE_ORDERS.get((head[:4], head[8:]))
-        if order is None:
+        sound = _sound(file)
+        if sound is None:
             return None
-        promised, limit = None, _PIPED
-        while len(header := file.read(8)) == 8:
-            name, size = struct.unpack(f"{order}4sI", header)
-            if name == b"ds64":  # EBU Tech 3306: the size of `data` in 64 bits
-                promised, limit = int.from_bytes(file.read(16)[8:], "little"), 2**62
-                size -= 16
-            elif name in (b"data", b"SSND"):
-                promised = size if promised is None else promised
-                held = os.fstat(file.fileno()).st_size - file.tell()
-                return min(1.0, held / promised) if 0 < promised < limit else None
-            file.seek(size + size % 2, os.SEEK_CUR)
+        start, promised = sound
+        return min(1.0, (os.fstat(file.fileno()).st_size - start) / promised)
+
+
+def _sound(file: BinaryIO) -> tuple[int, int] | None:
+    """Where the sound begins, and the size that it is said to have, in bytes."""
+    head = file.read(40)
+    if head[:4] in _AU:
+        start, size = _AU[head[:4]].unpack(head[4:12])
+        return (start, size) if 0 < size < _PIPED else None
+    is_w64 = head[:4] == b"riff" and head[24:28] == b"wave"
+    layout = _W64 if is_w64 else _LAYOUTS.get((head[:4], head[8:12]))
+    if layout is None:
+        return None
+    file.seek(layout.first)
+    promised, limit = None, layout.limit
+    while len(header := file.read(layout.header.size)) == layout.header.size:
+        name, size = layout.header.unpack(header)
+        size -= layout.counted
+        if name == b"ds64":  # EBU Tech 3306: the size of `data` in 64 bits
+            promised, limit = int.from_bytes(file.read(16)[8:], "little"), _PIPED_64
+            size -= 16
+        elif name[:4] in (b"data", b"SSND"):
+            promised = size if promised is None else promised
+            return (file.tell(), promised) if 0 < promised < limit else None
+        if not 0 <= size < limit:
+            return None
+        file.seek(size + -size % layout.step, os.SEEK_CUR)
     return None
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
 from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Annotated
@@ -9,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from unbraid.cli.app import app
+from unbraid.errors import UnbraidWarning
 
 if TYPE_CHECKING:
     from unbraid.models.checkpoint import ModelInfo
@@ -26,10 +29,18 @@ def list_(context: typer.Context) -> None:
         return
     from unbraid.models import list_models
 
-    for model in list_models():
+    with warnings.catch_warnings(record=True) as damaged:
+        warnings.simplefilter("ignore")  # but for ours
+        warnings.simplefilter("always", UnbraidWarning)
+        found = list_models()
+    for model in found:
         own, *rest = model.data.split(MADE_OF, 1)
         more = f"; other weights helped: unbraid models show {model.name}" if rest else ""
         _print(model, own + more)
+    for warning in damaged:
+        print(f"error: {warning.message}", file=sys.stderr)
+    if damaged:
+        raise typer.Exit(1)
 
 
 @models.command()

@@ -224,6 +224,6 @@ def info(songs: Annotated[list[Path], typer.Argument(metavar="SONG...", help="Fi
         print(f"  length       {length}{samples}")
         print(f"  sample rate  {found.sample_rate} Hz")
         print(f"  channels     {found.channels}")
-        print(f"  bit depth    {found.bit_depth}")
+        print(f"  bit depth    {'none, as it is lossy' if found.lossy else found.bit_depth}")
     if failed:
         raise typer.Exit(1)

@@ -11,11 +11,12 @@ import dataclasses
 import importlib
 import os
 import sys
+import warnings
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unbraid.errors import ConfigError, ModelError, UnbraidError
+from unbraid.errors import ConfigError, ModelError, UnbraidError, UnbraidWarning
 
 if TYPE_CHECKING:
     from torch import nn
@@ -112,10 +113,19 @@ def user_folder() -> Path:
 
 
 def list_models() -> list[ModelInfo]:
-    """What is known of each weight file at hand, from its header: the shipped, then the added."""
+    """What is known of each weight file at hand, from its header: the shipped, then the added.
+
+    Of a file that is damaged or of another kind an `UnbraidWarning` tells; the list lacks it.
+    """
     from unbraid.models.checkpoint import read_info
 
-    return [read_info(path) for path in _files()]
+    models = []
+    for path in _files():
+        try:
+            models.append(read_info(path))
+        except ModelError as error:
+            warnings.warn(str(error), UnbraidWarning, stacklevel=2)
+    return models
 
 
 def find(name_or_path: str | Path) -> Path:

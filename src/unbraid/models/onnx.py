@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,7 +56,9 @@ class OnnxNetwork:
 
     def __init__(self, path: str | Path) -> None:
         self._session = _session(Path(path), optimized=True)
-        self.config = _config(_metadata(self._session, Path(path)))
+        metadata = _metadata(self._session, Path(path))
+        with _damage_told(Path(path)):
+            self.config = _config(metadata)
         self.grid = self.config.grid
 
     def __call__(self, mixture: Tensor) -> Tensor:
@@ -86,20 +90,21 @@ def read_info(path: Path) -> ModelInfo:
         ModelError: if onnxruntime is missing, or the file is damaged or of another kind.
     """
     metadata = _metadata(_session(path, optimized=False), path)
-    config = _config(metadata)
-    return ModelInfo(
-        name=path.stem,
-        path=path,
-        architecture=metadata["architecture"],
-        config=vars(config),
-        targets=config.targets,
-        residual=config.residual,
-        sample_rate=config.sample_rate,
-        licence=metadata["licence"],
-        data=metadata["data"],
-        parameters=int(metadata["parameters"]),
-        sha256=metadata["sha256"],
-    )
+    with _damage_told(path):
+        config = _config(metadata)
+        return ModelInfo(
+            name=path.stem,
+            path=path,
+            architecture=metadata["architecture"],
+            config=vars(config),
+            targets=config.targets,
+            residual=config.residual,
+            sample_rate=config.sample_rate,
+            licence=metadata["licence"],
+            data=metadata["data"],
+            parameters=int(metadata["parameters"]),
+            sha256=metadata["sha256"],
+        )
 
 
 def metadata_of(info: ModelInfo, config: OnnxConfig) -> dict[str, str]:
@@ -118,6 +123,17 @@ def metadata_of(info: ModelInfo, config: OnnxConfig) -> dict[str, str]:
         "parameters": str(info.parameters),
         "sha256": info.sha256,
     }
+
+
+@contextmanager
+def _damage_told(path: Path) -> Iterator[None]:
+    """Surrounds what takes a file's metadata at its word."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(
+            f"{path}: not a readable ONNX file (its metadata is incomplete); export it again"
+        ) from error
 
 
 def _config(metadata: dict[str, str]) -> OnnxConfig:
