@@ -22,12 +22,13 @@ import numpy as np
 from unbraid import Separator, list_models, load_audio
 from unbraid.data.conditions import CONDITIONS, treated
 from unbraid.data.tracks import audio_files, find_tracks, load_track
-from unbraid.evaluation import frame_sdr, ideal_ratio_mask, sdr, si_sdr, usdr
+from unbraid.evaluation import below, frame_sdr, ideal_ratio_mask, sdr, si_sdr, usdr
+from unbraid.evaluation.metrics import NOTHING
 from unbraid.models import DEFAULT
 
 Scores = dict[str, float]
 PEER = "spleeter"
-NOTHING, QUIET = 120.0, 25.0  # dB below a mixture
+QUIET = 25.0  # dB below a mixture
 SYSTEMS = {"mixture": "mixture", "unbraid": "Unbraid", "peer": PEER, "ideal": "ideal mask"}
 
 
@@ -62,12 +63,6 @@ def score_songs(separator: Separator, peer: Separator | None, root: Path) -> lis
                     rows.append({**row, "stem": stem, **scores})
             print(f"  {track.name}, {condition}", flush=True)
     return rows
-
-
-def below(mixture: np.ndarray, vocals: np.ndarray) -> float:
-    """How far vocals lie below a mixture, in dB; `NOTHING` where there are none."""
-    energy = (vocals**2).sum()
-    return min(float(10 * np.log10((mixture**2).sum() / energy)), NOTHING) if energy else NOTHING
 
 
 def leakage(separator: Separator, folders: list[Path]) -> dict[str, float]:

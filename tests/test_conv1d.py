@@ -53,6 +53,12 @@ def test_kernel_without_middle_is_an_error(kernel: int) -> None:
         build("conv1d", kernel=kernel)
 
 
+@pytest.mark.parametrize("channels", [(0,), (4, 0), (0, -4)])
+def test_layer_without_channels_is_an_error(channels: tuple[int, ...]) -> None:
+    with pytest.raises(ConfigError, match=r"^channels \[.*0.*\]: give each layer 1 or more$"):
+        build("conv1d", channels=channels)
+
+
 @pytest.mark.parametrize("samples", [1, 31, 30000])
 def test_separator_separates_with_saved_weights(tmp_path, samples: int) -> None:
     model = build("conv1d", channels=(4, 4))

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unbraid.errors import DataError
-from unbraid.evaluation import frame_sdr, sdr, si_sdr, usdr
+from unbraid.evaluation import below, frame_sdr, sdr, si_sdr, usdr
 
 RATE = 1000
 
@@ -67,6 +67,15 @@ def test_a_silent_estimate() -> None:
     s = noise(2, 100)
     assert sdr(s, 0 * s) == 0
     assert math.isnan(si_sdr(s, 0 * s))
+
+
+@pytest.mark.parametrize(
+    ("mixture", "estimate", "level"),
+    [(1, 0.01, 40), (0.01, 1, -40), (1, 0, 120), (1, 1e-9, 120), (0, 0, 120), (0, 1, -120)],
+)
+def test_how_far_an_estimate_lies_below_its_mixture_is_finite(mixture, estimate, level) -> None:
+    s = noise(2, RATE)
+    assert below(mixture * s, estimate * s) == pytest.approx(level, abs=1e-3)
 
 
 @pytest.mark.parametrize("variant", ["joint", "per-channel", "mono"])

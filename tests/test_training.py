@@ -4,19 +4,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
+from lightning.fabric.utilities import move_data_to_device
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from training_tree import RATE, scalars, training_tree
 from unbraid import Separator
 from unbraid.data.conditions import treated
+from unbraid.data.sampling import Place
 from unbraid.data.tracks import find_tracks, load_track
 from unbraid.errors import ConfigError, DataError, ModelError, UnbraidError
+from unbraid.evaluation import below
 from unbraid.models import build, checkpoint
 from unbraid.models.checkpoint import load
 from unbraid.training import fit
 from unbraid.training.config import CONFIGS, TrainConfig, read_config
 from unbraid.training.losses import separation_loss
+from unbraid.training.music import Music
 from unbraid.training.task import SeparationTask
 
 
@@ -53,9 +58,9 @@ def test_run_learns_and_logs_it(finished: Path) -> None:
     tags.Reload()
     assert {"one/vocals", "one/mixture"} <= set(tags.Tags()["images"])
     assert "one/vocals" in tags.Tags()["audio"]
-    assert {"train/loss", "valid/vocals/si_sdr", "songs/two (mono)/vocals"} <= set(
-        tags.Tags()["scalars"]
-    )
+    logged = set(tags.Tags()["scalars"])
+    assert {"train/loss", "valid/vocals/si_sdr", "songs/two (mono)/vocals"} <= logged
+    assert "valid/leakage" not in logged  # no instrumentals are left out
 
 
 def test_run_leaves_the_arithmetic_as_it_was(finished: Path) -> None:
@@ -91,6 +96,49 @@ def test_validation_loss_is_that_of_the_songs_segments(finished: Path, tree: Pat
                 losses.append(separation_loss(*map(torch.from_numpy, pair), config.loss)["loss"])
     logged = scalars(finished, "valid/loss")[np.argmax(scalars(finished, "valid/sdr"))]
     assert logged == pytest.approx(float(torch.stack(losses).mean()), rel=1e-3)
+
+
+def test_leakage_is_that_of_the_middles_of_instrumentals(tree: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    seconds = (14, 1, 3)
+    for number, length in enumerate(seconds):
+        audio = rng.standard_normal((length * RATE, 2)) * 0.1
+        if length > 12:  # only before its middle does it sound otherwise
+            audio[:RATE] = np.sin(np.arange(RATE) * (0.05 + number))[:, None]
+        soundfile.write(tmp_path / f"{number}.wav", audio, RATE)
+    config = tmp_path / "quick.yaml"
+    config.write_text(
+        f"""
+base: {tree}/tiny.yaml
+model: {NETWORKS["conv1d"]}
+data: {{instrumentals: [{tmp_path}/0.wav, {tmp_path}]}}
+run: {{folder: {tmp_path}, steps: 2, steps_per_epoch: 1, conditions: [as is]}}
+"""
+    )
+    weights = fit.run(config)
+
+    separator = Separator.from_pretrained(weights, device="cpu")
+    levels = []
+    for number, length in enumerate(seconds):
+        audio = soundfile.read(tmp_path / f"{number}.wav", dtype="float32")[0].T
+        start = max(0, length - 12) * RATE // 2
+        middle = audio[:, start : start + 12 * RATE]
+        levels.append(below(middle, separator(middle, RATE)["vocals"]))
+    logged = scalars(tmp_path, "valid/leakage")
+    assert len(logged) == 2
+    best = logged[np.argmax(scalars(tmp_path, "valid/sdr"))]
+    assert best == pytest.approx(np.median(levels), abs=0.05)  # the file holds half precision
+
+
+def test_validation_music_stays_where_numpy_reads_it(tree: Path) -> None:
+    config = read_config(tree / "tiny.yaml", [f"data.instrumentals=[{tree}/music/a.wav]"]).data
+    music = Music(config, build("conv1d").config, 0, 0, Place())
+    songs, instrumentals = (next(iter(each)) for each in music.val_dataloader())
+    device = torch.device("meta")  # like a GPU: NumPy cannot read it
+    assert move_data_to_device(songs, device)["stems"]["vocals"].shape == (2, 2 * RATE)
+    mixture, _ = treated(move_data_to_device(songs, device)["stems"], "as is", RATE)
+    assert mixture.any()
+    assert np.any(move_data_to_device(instrumentals, device)["mixture"])
 
 
 NETWORKS = {

@@ -125,6 +125,15 @@ def test_a_timed_run_goes_on_by_the_clock(
     assert kept(tmp_path)["callbacks"]["Clock"]["minutes"] == 0.01
 
 
+def test_the_progress_line_counts_to_no_last_epoch(
+    tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(tree, tmp_path)
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("Epoch 1  ") for line in lines)
+    assert not any("/-" in line for line in lines)
+
+
 def test_a_run_is_not_written_over(tree: Path, finished: Path) -> None:
     weights = (finished / "tiny" / "tiny.safetensors").read_bytes()
     with pytest.raises(ConfigError, match=r"tiny: holds a run; .*name=.*--resume .*last\.ckpt"):

@@ -68,10 +68,22 @@ def test_shares_of_songs_stand_in_for_those_of_a_stem(tree: Path) -> None:
         read_config(tree / "quick.yaml", [songs, "data.songs.mine.share=0", "data.shuffle=false"])
 
 
-@pytest.mark.parametrize("value", ["abc", "[0, -4]", "[[4]]", "4"])
+@pytest.mark.parametrize("value", ["abc", "[[4]]", "4"])
 def test_impossible_network_is_one_line(tree: Path, tmp_path: Path, value: str) -> None:
     with pytest.raises(ConfigError, match=r"conv1d cannot be made with channels=.*") as raised:
         fit.run(tree / "quick.yaml", [f"run.folder={tmp_path}/runs", f"model.channels={value}"])
+    assert "\n" not in str(raised.value)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_window_longer_than_a_segment_is_one_line(tree: Path, tmp_path: Path) -> None:
+    longest = RATE // 2
+    message = f"^loss.resolutions must be at most {longest}, the samples of data.seconds=0.5, not "
+    with pytest.raises(ConfigError, match=message) as raised:
+        fit.run(
+            tree / "quick.yaml",
+            [f"run.folder={tmp_path}/runs", f"loss.resolutions=[{longest + 2},64]"],
+        )
     assert "\n" not in str(raised.value)
     assert not (tmp_path / "runs").exists()
 
@@ -97,31 +109,55 @@ def test_a_missing_accelerator_is_one_line(tree: Path, tmp_path: Path) -> None:
     assert "\n" not in str(raised.value)
 
 
-def refused(tree: Path, tmp_path: Path, songs: Path, *words: str) -> str:
-    words = (f"run.folder={tmp_path}/runs", f"data.valid={songs}", *words)
-    with pytest.raises(DataError, match=r"^data\.valid: ") as raised:
+def refused(tree: Path, tmp_path: Path, setting: str, value: str) -> str:
+    words = [f"run.folder={tmp_path}/runs", f"{setting}={value}"]
+    with pytest.raises(DataError) as raised:
         fit.run(tree / "quick.yaml", words)
-    assert "\n" not in str(raised.value)
+    message = str(raised.value)
+    assert message.startswith(f"{setting.removesuffix('.path')}: ")
+    assert "\n" not in message
     assert not (tmp_path / "runs").exists()
-    return str(raised.value)
+    return message
+
+
+def write_damaged(path: Path) -> None:
+    path.parent.mkdir(exist_ok=True)
+    soundfile.write(path, np.random.default_rng(0).standard_normal((2 * RATE, 2)) * 0.1, RATE)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2 :] = bytes(len(content) - len(content) // 2)
+    path.write_bytes(content)
 
 
 def test_every_validation_song_is_read_before_training(tree: Path, tmp_path: Path) -> None:
     shutil.copytree(tree / "songs", tmp_path / "songs")
     damaged = tmp_path / "songs" / "two" / "vocals.flac"
     damaged.with_suffix(".wav").unlink()
-    audio = np.random.default_rng(0).standard_normal((2 * RATE, 2)) * 0.1
-    soundfile.write(damaged, audio, RATE)
-    content = bytearray(damaged.read_bytes())
-    content[len(content) // 2 :] = bytes(len(content) - len(content) // 2)
-    damaged.write_bytes(content)
-    assert str(damaged) in refused(tree, tmp_path, tmp_path / "songs")
+    write_damaged(damaged)
+    assert str(damaged) in refused(tree, tmp_path, "data.valid", f"{tmp_path}/songs")
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("data.instrumentals", "[{}]"), ("data.stems.accompaniment.all.path", "{}")],
+)
+def test_damaged_music_is_told_with_its_setting(
+    tree: Path, tmp_path: Path, setting: str, value: str
+) -> None:
+    damaged = tmp_path / "damaged" / "a.flac"
+    write_damaged(damaged)
+    assert str(damaged) in refused(tree, tmp_path, setting, value.format(damaged.parent))
+
+
+def test_a_silent_instrumental_is_refused(tree: Path, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "silent.wav", np.zeros((RATE, 2)), RATE)
+    message = refused(tree, tmp_path, "data.instrumentals", f"[{tmp_path}/silent.wav]")
+    assert "silent.wav: silent throughout" in message
 
 
 def test_validation_songs_of_one_name_are_refused(tree: Path, tmp_path: Path) -> None:
     for disc in ("cd1", "cd2"):
         shutil.copytree(tree / "songs" / "one", tmp_path / "songs" / disc / "01")
-    assert "two tracks are named '01'" in refused(tree, tmp_path, tmp_path / "songs")
+    assert "two tracks are named '01'" in refused(tree, tmp_path, "data.valid", f"{tmp_path}/songs")
 
 
 def silenced(tree: Path, songs: Path, *names: str) -> Path:
@@ -133,7 +169,7 @@ def silenced(tree: Path, songs: Path, *names: str) -> Path:
 
 def test_songs_without_singing_score_nothing(tree: Path, tmp_path: Path) -> None:
     songs = silenced(tree, tmp_path / "songs", "one", "two")
-    message = refused(tree, tmp_path, songs)
+    message = refused(tree, tmp_path, "data.valid", str(songs))
     assert "vocals is silent in all songs" in message
     assert "run.monitor=valid/loss" in message
 

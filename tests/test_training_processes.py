@@ -27,8 +27,13 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def as_one(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("one")
-    trained_as_one(tree, folder, FEW)
+    trained_as_one(tree, folder, [*FEW, three(tree)])
     return folder
+
+
+def three(tree: Path) -> str:
+    """Recordings to measure leakage on: for two processes an odd number."""
+    return f"data.instrumentals=[{tree}/songs/one,{tree}/songs/two/accompaniment.wav]"
 
 
 def start(tree: Path, folder: Path, *overrides: str, launcher=(), **environment: str):
@@ -83,12 +88,15 @@ def test_processes_that_lightning_starts_on_two_machines_train_as_one(
 def test_processes_of_one_machine_train_as_one_and_validate_each_song_once(
     tree: Path, as_one: Path, tmp_path: Path
 ) -> None:
-    process = start(tree, tmp_path, *FEW, "run.devices=2")
+    process = start(tree, tmp_path, *FEW, three(tree), "run.devices=2")
     _, said = process.communicate(timeout=300)
     assert process.returncode == 0, said[-2000:]
     assert_same_training(tmp_path, as_one)
     for song in ("one", "two"):
         assert len(scalars(tmp_path, f"songs/{song} (as is)/vocals")) == 2
+    levels = scalars(tmp_path, "valid/leakage")
+    assert len(levels) == 2
+    assert levels == pytest.approx(scalars(as_one, "valid/leakage"), rel=1e-2)
 
 
 @pytest.mark.slow

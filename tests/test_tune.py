@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import shlex
+import subprocess
+import sys
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from unbraid.errors import ConfigError, UnbraidError
 from unbraid.fleet.cluster import ENVIRONMENT
 from unbraid.training import tune
 from unbraid.training.config import read_config
+from unbraid.training.lock import locked
 from unbraid.training.search import Range, read_search
 from unbraid.training.trials import Trial, command, draw, ranked, words, write_trials
 from unbraid.training.tune import why
@@ -94,6 +97,16 @@ def test_a_search_is_read_with_the_training_it_varies(tmp_path):
         ("{space: {optimizer.warmup: [5]}, minutes: -1}", "minutes must be above 0"),
         ("{space: {optimizer.warmup: [5]}, grace: 1.0}", "grace must be between 0 and 1"),
         ("{space: {optimizer.warmup: [5]}, trails: 3}", "no setting 'trails'.*trials"),
+        ("{space: {model.featurs: [4]}}", "bandsplit has no setting 'model.featurs'.*features"),
+        ("{space: {model: [{featurs: 4}]}}", "bandsplit has no setting 'model.featurs'"),
+        ("{space: {model.architecture: [bandsplit, conv1d]}}", "conv1d has no .*features.*kernel"),
+        ("{space: {model.architecture: [[lstm]]}}", "no architecture .*lstm.*there are: bandsplit"),
+        ("{space: {name: [one, two]}}", "space: name is the same for all trials; .*optimizer"),
+        ("{space: {run.folder: [here, there]}}", "run.folder is the same for all trials"),
+        ("{space: {run.devices: [1, 2]}}", "run.devices is the same for all trials"),
+        ("{space: {run.monitor: [valid/sdr, valid/loss]}}", "run.monitor is the same"),
+        ("{space: {run: [{seed: 1}]}}", "run holds run.folder, which is the same for all trials"),
+        ("{space: {run.steps: [5]}, minutes: 1}", "run.steps changes nothing .*search.minutes"),
     ],
 )
 def test_impossible_searches_are_refused(tmp_path, search, message):
@@ -273,7 +286,7 @@ def test_a_folder_that_cannot_be_written_to_is_one_line(tmp_path, monkeypatch):
     search = read_search(write_config(tmp_path, "{space: {optimizer.warmup: [5]}}"))
     (tmp_path / "runs").touch()
 
-    with pytest.raises(ConfigError, match=r"search\.yaml: cannot be written") as raised:
+    with pytest.raises(ConfigError, match=r"tiny-search: cannot be written") as raised:
         tune.run(search)
     assert "\n" not in str(raised.value)
 
@@ -282,6 +295,34 @@ def test_a_folder_that_cannot_be_written_to_is_one_line(tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match=r"train\.yaml: cannot be written"):
         tune.run(search)
     assert (search.folder / "search.yaml").is_file()  # another search is refused from now on
+
+
+HOLDS = """
+import sys, time
+from pathlib import Path
+from unbraid.training.lock import locked
+with locked(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_two_searches_do_not_work_in_one_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(tune, "connected", lambda address: nullcontext())
+    monkeypatch.setattr(tune, "_resources", lambda search: {"cpu": 1})
+    search = read_search(write_config(tmp_path, "{space: {optimizer.warmup: [5]}}"))
+    command = [sys.executable, "-c", HOLDS, str(search.folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as first:
+        try:
+            assert first.stdout.readline() == "held\n"
+            with pytest.raises(ConfigError, match="tiny-search: another command is at") as raised:
+                tune.run(search)
+            assert "\n" not in str(raised.value)
+            assert not (search.folder / "search.yaml").exists()
+        finally:
+            first.kill()  # as a crash would
+    with locked(search.folder):
+        pass
 
 
 def test_a_cluster_that_does_not_answer_is_one_line(tmp_path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from unbraid.evaluation.bsseval import bsseval_v4
-from unbraid.evaluation.metrics import frame_sdr, sdr, si_sdr, usdr
+from unbraid.evaluation.metrics import below, frame_sdr, sdr, si_sdr, usdr
 from unbraid.evaluation.oracle import ideal_ratio_mask, multichannel_wiener
 from unbraid.evaluation.scores import (
     Aggregate,
@@ -19,6 +19,7 @@ __all__ = [
     "Aggregate",
     "TrackScores",
     "aggregate",
+    "below",
     "bsseval_v4",
     "frame_sdr",
     "ideal_ratio_mask",

@@ -16,6 +16,7 @@ from unbraid.errors import DataError
 Audio = NDArray[np.floating] | Tensor
 SiSdrVariant = Literal["joint", "per-channel", "mono"]
 
+NOTHING = 120.0  # dB below a mixture at which nothing is left
 _BLOCK = 1 << 20  # samples in float64 at a time, so that memory does not grow with the track
 _USDR_FLOOR = 1e-7
 
@@ -99,6 +100,31 @@ def si_sdr(reference: Audio, estimate: Audio, variant: SiSdrVariant = "joint") -
         audible = [value for c, value in enumerate(values) if reference[c].any()]
         return sum(audible) / len(audible) if audible else math.nan
     raise DataError(f'unknown SI-SDR variant "{variant}": use joint, per-channel or mono')
+
+
+def below(mixture: Audio, estimate: Audio) -> float:
+    """How far an estimate lies below its mixture, such as the vocals of an instrumental.
+
+    10·log10(Σm² / Σŝ²) over the whole track and all channels, from -120 to 120.
+
+    Args:
+        mixture: `[channels, samples]`.
+        estimate: separated stem, same shape.
+
+    Returns:
+        dB; 120 for a silent estimate.
+
+    Raises:
+        DataError: if the shapes differ or are not `[channels, samples]`.
+
+    >>> round(below(np.ones((2, 100)), 0.1 * np.ones((2, 100))), 6)
+    20.0
+    """
+    whole = part = 0.0
+    for m, e in _blocks(*_pair(mixture, estimate)):
+        whole += float(m.square().sum())
+        part += float(e.square().sum())
+    return max(-NOTHING, min(_decibel(whole, part), NOTHING))
 
 
 def frame_sdr(reference: Audio, estimate: Audio, sample_rate: int) -> NDArray[np.float64]:

@@ -37,13 +37,15 @@ class Conv1d(nn.Module):
         config: the network's sizes.
 
     Raises:
-        ConfigError: if the kernel has no middle.
+        ConfigError: if the kernel has no middle, or a layer no channels.
     """
 
     def __init__(self, config: Conv1dConfig) -> None:
         super().__init__()
         if config.kernel < 1 or config.kernel % 2 == 0:
             raise ConfigError(f"kernel {config.kernel}: give an odd number of samples")
+        if min(config.channels, default=1) < 1:
+            raise ConfigError(f"channels {list(config.channels)}: give each layer 1 or more")
         self.config = config
         widths = (2, *config.channels, 2 * len(config.targets))
         layers: list[nn.Module] = []

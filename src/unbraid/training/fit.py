@@ -31,6 +31,7 @@ from unbraid.allocator import keep_freed_memory
 from unbraid.errors import ConfigError, ModelError
 from unbraid.models import build, checkpoint, find
 from unbraid.training import processes, weights
+from unbraid.training.bar import Bar
 from unbraid.training.config import MONITORS, TrainConfig, read_config
 from unbraid.training.music import Music
 from unbraid.training.task import SeparationTask
@@ -154,6 +155,7 @@ def run(
     """
     with processes.one_voice():
         config = read_config(config_path, overrides)
+        callbacks = [Bar(), *callbacks]
         return train(config, minutes, resume, callbacks, partial(processes.options, config.run))
 
 

@@ -1,10 +1,9 @@
-"""What a training run listens to: random mixtures, and whole songs to validate on."""
+"""What a training run listens to: random mixtures, and what it is validated on."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,12 @@ from torch.utils.data import DataLoader, Dataset
 
 from unbraid.data.config import DataConfig
 from unbraid.data.mixing import Mixtures, held_out
+from unbraid.data.recordings import Recording
 from unbraid.data.sampling import Place
-from unbraid.data.tracks import check_headers, find_tracks, load_track
-from unbraid.errors import AudioError, DataError
+from unbraid.data.tracks import StemSource, audio_files, check_headers, find_tracks, load_track
+from unbraid.errors import DataError, setting
+
+EXCERPT = 12.0  # seconds of an instrumental
 
 
 class Songs(Dataset[dict[str, Any]]):
@@ -59,8 +61,39 @@ class Songs(Dataset[dict[str, Any]]):
         return {"name": track.name, "stems": load_track(track, *self._arguments)}
 
 
+class Instrumentals(Dataset[dict[str, Any]]):
+    """The middle twelve seconds of recordings without vocals, or all of shorter ones.
+
+    Args:
+        folders: of the recordings.
+        sample_rate: Hz.
+        cache: folder for decoded audio.
+
+    Raises:
+        DataError: if a folder holds none.
+    """
+
+    def __init__(self, folders: Sequence[str], sample_rate: int, cache: Path) -> None:
+        files = [file.resolve() for folder in folders for file in audio_files(Path(folder))]
+        self._paths = list(dict.fromkeys(files))
+        self._arguments = (sample_rate, cache)
+        self._samples = int(EXCERPT * sample_rate)
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        path = self._paths[index]
+        recording = Recording([StemSource(path)], *self._arguments)
+        if not recording.active.size:
+            raise DataError(f"{path}: silent throughout; remove it")
+        samples = min(self._samples, recording.samples)
+        start = (recording.samples - samples) // 2
+        return {"name": str(path), "mixture": recording.read(start, samples)}
+
+
 class Music(lightning.LightningDataModule):
-    """Mixtures of its own for each process, and the validation songs, shared among them.
+    """Mixtures of its own for each process, and what is validated on, shared among them.
 
     Args:
         config: where the music comes from.
@@ -81,20 +114,28 @@ class Music(lightning.LightningDataModule):
         if not config.shard:
             place = replace(place, machine=0, machines=1)
         self._mixtures = Mixtures(config, *self._stems, (), held_out(config), place)
-        with _named():
+        with setting("data.valid"):
             self._songs = Songs(Path(config.valid), config.valid_split, *self._stems)
+        with setting("data.instrumentals"):
+            self._instrumentals = Instrumentals(
+                config.instrumentals, model.sample_rate, Path(config.cache)
+            )
 
     def read_songs(self, scored: bool) -> None:
-        """Decode every validation song once, so that a damaged one shows before hours have passed.
+        """Decode all that is validated on, so that what is damaged shows before hours have passed.
 
         Args:
             scored: whether the first target's SDR is needed, so that it has to sound somewhere.
 
         Raises:
-            DataError: if one cannot be read, or no song gives an SDR that is needed.
+            DataError: if something cannot be read, an instrumental is silent, or no song gives an
+                SDR that is needed.
         """
         target, sounds = self._stems[0][0], False
-        with _named():
+        with setting("data.instrumentals"):
+            for index in range(len(self._instrumentals)):
+                self._instrumentals[index]
+        with setting("data.valid"):
             for index in range(len(self._songs)):
                 sounds |= bool(np.any(self._songs[index]["stems"][target].sum(0)))
             if scored and not sounds:
@@ -114,15 +155,12 @@ class Music(lightning.LightningDataModule):
             persistent_workers=self._config.workers > 0,
         )
 
-    def val_dataloader(self) -> DataLoader[Any]:
-        """One song at a time."""
-        return DataLoader(self._songs, batch_size=None)
+    def val_dataloader(self) -> list[DataLoader[Any]]:
+        """One song at a time, then one instrumental at a time, if there are any."""
+        songs = [self._songs, self._instrumentals] if len(self._instrumentals) else [self._songs]
+        return [DataLoader(each, batch_size=None, collate_fn=_as_it_is) for each in songs]
 
 
-@contextmanager
-def _named() -> Iterator[None]:
-    """What is wrong with the validation songs begins with their setting's name."""
-    try:
-        yield
-    except (AudioError, DataError) as error:
-        raise DataError(f"data.valid: {error}") from None
+def _as_it_is(item: Any) -> Any:
+    """Arrays and not tensors: Lightning would put those on the GPU."""
+    return item

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,26 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from unbraid.errors import ConfigError
+from unbraid.errors import ConfigError, UnbraidError
+from unbraid.models import build
 from unbraid.training.config import TrainConfig, laid, load, one_line, overlay
 from unbraid.training.trials import words
+
+# what names trials and their weights, where they run, and what they are compared by
+SHARED = (
+    "name",
+    "licence",
+    "data_card",
+    "data.valid",
+    "data.valid_split",
+    "run.folder",
+    "run.devices",
+    "run.nodes",
+    "run.monitor",
+    "run.conditions",
+)
+LENGTHS = ("run.steps", "run.epochs")
+_NETWORK = "model.architecture"
 
 
 @dataclass
@@ -100,9 +118,13 @@ def read_search(path: Path, overrides: Sequence[str] = ()) -> Search:
     space = {key: _choice(path, key, values) for key, values in options.space.items()}
     if not space:
         raise ConfigError(f"{path}: search.space is empty; give it a key and its values")
+    networks = [{_NETWORK: each} for each in _ends(space.get(_NETWORK, []))] or [{}]
     for key, choice in space.items():
-        for value in [choice.low, choice.high] if isinstance(choice, Range) else choice:
-            overlay(TrainConfig, path, stated, words({key: value}))
+        _check_key(path, key, options.minutes)
+        for value in _ends(choice):
+            for network in networks:
+                varied = overlay(TrainConfig, path, stated, words({**network, key: value}))
+                _check_network(path, varied.model)
     if options.trials is None and any(isinstance(choice, Range) for choice in space.values()):
         raise ConfigError(f"{path}: search.trials must say how many to draw from the ranges")
     for name, value, least in (("trials", options.trials, 1), ("cpus", options.cpus, 1)):
@@ -118,6 +140,48 @@ def read_search(path: Path, overrides: Sequence[str] = ()) -> Search:
             " the cores"
         )
     return Search(config, options, space)
+
+
+def _check_key(path: Path, key: str, minutes: float | None) -> None:
+    """Raise if a setting, or one of a section, is not for trials to vary."""
+    if minutes is not None and key in LENGTHS:
+        raise ConfigError(
+            f"{path}: search.space: {key} changes nothing where search.minutes end a trial; "
+            "remove one of them"
+        )
+    shared = next((each for each in SHARED if f"{each}.".startswith(f"{key}.")), None)
+    if shared is not None:
+        holds = "" if shared == key else f" holds {shared}, which"
+        raise ConfigError(
+            f"{path}: search.space: {key}{holds} is the same for all trials; vary other settings "
+            "of data, loss, model, optimizer, run or teacher"
+        )
+
+
+def _check_network(path: Path, model: dict[str, Any]) -> None:
+    """Raise if there is no such architecture, or it has no such setting."""
+    architecture = str(model["architecture"])
+    try:
+        known = _settings(architecture)
+    except UnbraidError as error:
+        raise ConfigError(f"{path}: {error}") from None
+    unknown = next((key for key in model if key not in ("architecture", *known)), None)
+    if unknown is not None:
+        raise ConfigError(
+            f"{path}: {architecture} has no setting 'model.{unknown}'; there are: "
+            f"{', '.join(known)}"
+        )
+
+
+@cache
+def _settings(architecture: str) -> list[str]:
+    network: Any = build(architecture)
+    return [each.name for each in fields(network.config)]
+
+
+def _ends(choice: list[Any] | Range) -> list[Any]:
+    """Values of a list, or where a range begins and ends."""
+    return [choice.low, choice.high] if isinstance(choice, Range) else choice
 
 
 def _choice(path: Path, key: str, values: Any) -> list[Any] | Range:

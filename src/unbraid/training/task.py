@@ -14,8 +14,8 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, distributed, nn
 
 from unbraid.data.conditions import treated
-from unbraid.errors import ModelError
-from unbraid.evaluation.metrics import frame_sdr, si_sdr, usdr
+from unbraid.errors import ConfigError, ModelError
+from unbraid.evaluation.metrics import below, frame_sdr, si_sdr, usdr
 from unbraid.separator import Separator
 from unbraid.training.config import TrainConfig
 from unbraid.training.losses import separation_loss
@@ -31,12 +31,15 @@ Value = TypeVar("Value")
 
 
 class SeparationTask(lightning.LightningModule):
-    """Learns to separate random mixtures; validates on whole songs with the `Separator`.
+    """Learns to separate random mixtures; validates with the `Separator`.
 
     Args:
         model: the network.
         config: the run's configuration.
         progress: finished part of the run, from 0 to 1, which the learning rate follows.
+
+    Raises:
+        ConfigError: if a window of the loss is longer than a segment.
     """
 
     def __init__(
@@ -46,10 +49,19 @@ class SeparationTask(lightning.LightningModule):
         self.model = model
         self.config = config
         self.progress = progress
+        network: Any = model
+        self._samples = int(config.data.seconds * network.config.sample_rate)
+        longest = max(config.loss.resolutions)
+        if longest > self._samples:
+            raise ConfigError(
+                f"loss.resolutions must be at most {self._samples}, the samples of "
+                f"data.seconds={config.data.seconds:g}, not {longest}"
+            )
         taught = config.teacher.model is not None
         self._teacher = Teacher(config.teacher, model.config) if taught else None
         self._scores: Scores = {}
         self._losses: Losses = {}
+        self._levels: dict[str, float] = {}  # of the vocals below an instrumental, by its name
         self.save_hyperparameters({"config": asdict(config)})
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
@@ -110,9 +122,14 @@ class SeparationTask(lightning.LightningModule):
             group["weight_decay"] = options.weight_decay
         checkpoint["lr_schedulers"][0]["base_lrs"] = [options.learning_rate]
 
-    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
-        """Separate one song under each condition and score it."""
+    def validation_step(
+        self, batch: dict[str, Any], batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        """Score a song under each condition; of the second loader, measure an instrumental."""
         separator = Separator(self.model, device=str(self.device))
+        if dataloader_idx:
+            self._measure_leakage(separator, **batch)
+            return
         rate = separator.sample_rate
         for condition in self.config.run.conditions:
             mixture, stems = treated(batch["stems"], condition, rate)
@@ -122,7 +139,6 @@ class SeparationTask(lightning.LightningModule):
                 self._losses[batch["name"], condition] = self._loss(
                     np.stack([estimates[stem] for stem in targets]),
                     np.stack([stems[stem] for stem in targets]),
-                    rate,
                 )
             for stem in separator.stems:
                 reference, estimate = stems[stem], estimates[stem]
@@ -134,12 +150,17 @@ class SeparationTask(lightning.LightningModule):
             if batch_idx == 0 and condition == self.config.run.conditions[0]:
                 log_song(self.logger, batch["name"], mixture, estimates, rate, self.global_step)
 
-    def _loss(self, estimates: np.ndarray, targets: np.ndarray, rate: int) -> float:
+    def _measure_leakage(self, separator: Separator, name: str, mixture: np.ndarray) -> None:
+        """How far below an instrumental the first target's estimate lies."""
+        with torch.autocast(self.device.type, enabled=False):
+            estimates = separator(mixture, separator.sample_rate)
+        self._levels[name] = below(mixture, estimates[separator.stems[0]])
+
+    def _loss(self, estimates: np.ndarray, targets: np.ndarray) -> float:
         """Mean loss of a song's segments, which are as long as in training."""
-        samples = int(self.config.data.seconds * rate)
         pairs = zip(
-            torch.from_numpy(estimates)[None].split(samples, -1),
-            torch.from_numpy(targets)[None].split(samples, -1),
+            torch.from_numpy(estimates)[None].split(self._samples, -1),
+            torch.from_numpy(targets)[None].split(self._samples, -1),
             strict=True,
         )
         losses = [
@@ -149,7 +170,7 @@ class SeparationTask(lightning.LightningModule):
         return float(torch.stack(losses).mean())
 
     def on_validation_epoch_end(self) -> None:
-        """Mean loss, and medians of scores over songs and conditions.
+        """Mean loss, medians of scores over songs and conditions, and that over instrumentals.
 
         `valid/loss` or `valid/sdr`, that of the first target, picks the best.
         """
@@ -166,6 +187,10 @@ class SeparationTask(lightning.LightningModule):
         model: Any = self.model
         first = [value["sdr"] for key, value in scores.items() if key[2] == model.config.targets[0]]
         self.log("valid/sdr", float(np.nanmedian(first)), prog_bar=True, sync_dist=True)
+        levels = _of_all_processes(self._levels)
+        if levels:
+            self.log("valid/leakage", float(np.median([*levels.values()])), sync_dist=True)
+        self._levels.clear()
         self._scores.clear()
         self._losses.clear()
 

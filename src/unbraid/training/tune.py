@@ -23,6 +23,7 @@ from unbraid.fleet.cluster import connected
 from unbraid.replacing import replacing
 from unbraid.training import fit
 from unbraid.training.config import MONITORS
+from unbraid.training.lock import locked
 from unbraid.training.search import Range, Search, read_search
 from unbraid.training.trials import Trial, plot_trials, ranked, shown, words, write_trials
 
@@ -85,8 +86,8 @@ def run(search: Search, address: str | None = None) -> tuple[list[Trial], Path]:
         `train.yaml`, `results.csv` and `search.png`.
 
     Raises:
-        ConfigError: the folder holds another search or cannot be written to, or no machine has the
-            cores of a trial.
+        ConfigError: the folder holds another search, another command is at work in it, it cannot
+            be written to, or no machine has the cores of a trial.
         UnbraidError: the cluster cannot be reached.
     """
     folder = search.folder.absolute()
@@ -95,20 +96,20 @@ def run(search: Search, address: str | None = None) -> tuple[list[Trial], Path]:
         os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # our runs log enough
         os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # prints a box even where it should be quiet
         trainable = tune.with_resources(_trainable(search, folder), _resources(search))
-        _keep(search, folder)
-        state = str(folder / STATE)
-        if tune.Tuner.can_restore(state):
-            tuner = tune.Tuner.restore(state, trainable, restart_errored=True)
-        else:
-            tuner = _tuner(search, trainable, folder)
-        results: Any = tuner.fit()
-    found = [_trial(result, folder) for result in results]
-    monitor = search.config.run.monitor
-    found = ranked(found, MONITORS[monitor])
-    write_trials(found, monitor, folder / "results.csv")
-    scored = [trial for trial in found if trial.score is not None]
-    if scored:
-        plot_trials(scored, monitor, search.logarithmic, folder / "search.png")
+        with locked(folder):
+            _keep(search, folder)
+            state = str(folder / STATE)
+            if tune.Tuner.can_restore(state):
+                tuner = tune.Tuner.restore(state, trainable, restart_errored=True)
+            else:
+                tuner = _tuner(search, trainable, folder)
+            results: Any = tuner.fit()
+            monitor = search.config.run.monitor
+            found = ranked([_trial(result, folder) for result in results], MONITORS[monitor])
+            write_trials(found, monitor, folder / "results.csv")
+            scored = [trial for trial in found if trial.score is not None]
+            if scored:
+                plot_trials(scored, monitor, search.logarithmic, folder / "search.png")
     return found, folder
 
 

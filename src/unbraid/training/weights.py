@@ -71,8 +71,8 @@ def read_run(path: Path, model: torch.nn.Module) -> dict[str, Any]:
         ModelError: if it is no checkpoint of a run, damaged, or of another network.
     """
     advice = "runs keep theirs under checkpoints/, and weight files are for run.init"
-    try:
-        kept = torch.load(path, map_location="cpu", weights_only=True)
+    try:  # without the weights themselves, which are Lightning's to read
+        kept = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:  # whatever comes of reading a file that is something else
         raise ModelError(f"--resume {path}: no checkpoint, or a damaged one; {advice}") from error
     if not isinstance(kept, dict) or not kept.keys() >= _LEFT_BY_A_RUN:
