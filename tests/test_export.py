@@ -70,18 +70,24 @@ def test_the_graph_does_what_the_network_does(tmp_path, architecture: str) -> No
     export(weights, tmp_path / "model.onnx", SEGMENT)
     network = checkpoint.load(weights)
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
-    (found,), (made,) = session.get_inputs(), session.get_outputs()
+    (found,), (made, *certain) = session.get_inputs(), session.get_outputs()
     segment = int(session.get_modelmeta().custom_metadata_map["segment"])
     targets = len(config.get("targets", ["vocals"]))
     assert (found.name, found.shape) == ("mixture", ["batch", 2, segment])
     assert (made.name, made.shape) == ("targets", ["batch", targets, 2, segment])
+    told = [("certainty", ["batch", targets, segment])] if "presence" in config else []
+    assert [(output.name, output.shape) for output in certain] == told
     for batch in (1, 3):
         mixture = torch.randn(batch, 2, segment) / 8
-        (estimates,) = session.run(None, {"mixture": mixture.numpy()})
+        estimates, *certainty = session.run(None, {"mixture": mixture.numpy()})
         with torch.inference_mode():
             expected = network(mixture).numpy()
         assert expected.std() > 1e-3
         np.testing.assert_allclose(estimates, expected, atol=1e-4, rtol=0)
+        if certainty:
+            with torch.inference_mode():
+                _, sure = network.with_certainty(mixture)
+            np.testing.assert_allclose(certainty[0], sure.numpy(), atol=1e-4, rtol=0)
     nodes = [node.op_type for node in onnx.load(tmp_path / "model.onnx").graph.node]
     assert nodes.count("LSTM") == LSTMS[architecture]  # not unrolled
     assert not {"Loop", "Scan", "If", "STFT", "DFT"} & set(nodes)

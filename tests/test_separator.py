@@ -232,6 +232,48 @@ def test_a_stem_beyond_full_scale_becomes_float(tmp_path: Path) -> None:
     np.testing.assert_allclose(sum(stems), soundfile.read(song)[0], atol=1e-6)
 
 
+class Unsure(torch.nn.Module):
+    """Takes half of the song for vocals, and is certain where it peaks above -12 dBFS."""
+
+    config = build("bandsplit", features=8, hidden=8, blocks=0).config
+
+    def with_certainty(self, mixture: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        certainty = (mixture.abs().amax(1, keepdim=True) > 0.25).float()
+        return mixture[:, None] / 2, certainty
+
+
+@pytest.mark.parametrize("rate", [44100, 48000])
+def test_a_stem_that_is_never_certain_is_silent_and_a_warning_tells(tmp_path, rate: int) -> None:
+    soft = tmp_path / "soft.wav"
+    soundfile.write(soft, music(11 * rate).T.clip(-0.1, 0.1), rate, "PCM_16")
+    with pytest.warns(UnbraidWarning, match="nothing was taken for vocals") as told:
+        paths = Separator(Unsure()).separate_file(soft, tmp_path / "soft")
+    assert len(told) == 1
+    assert not soundfile.read(paths["vocals"])[0].any()
+    np.testing.assert_array_equal(
+        soundfile.read(paths["accompaniment"])[0], soundfile.read(soft)[0]
+    )
+
+
+def test_silence_holds_no_vocals_and_nobody_is_warned(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "silence.wav", np.zeros((11 * RATE, 2)), RATE)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Separator(Unsure()).separate_file(tmp_path / "silence.wav", tmp_path / "out")
+
+
+def test_a_stem_is_heard_from_half_a_minute_before_it_is_certain() -> None:
+    quiet, loud = music(60 * RATE) * 0.001, music(RATE)
+    mixture = np.concatenate([quiet, loud, quiet], axis=1)
+    separated = Separator(Unsure())(mixture, RATE)
+    heard = np.abs(separated["vocals"]).max(0) > 0
+    assert not heard[: 20 * RATE].any()
+    np.testing.assert_allclose(
+        separated["vocals"][:, 40 * RATE :], mixture[:, 40 * RATE :] / 2, atol=1e-6
+    )
+    assert separated["vocals"].shape == mixture.shape
+
+
 def test_one_stem_alone(separator: Separator, tmp_path: Path) -> None:
     song = tmp_path / "song.wav"
     soundfile.write(song, music(RATE).T, RATE)

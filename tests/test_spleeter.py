@@ -53,7 +53,7 @@ def test_published_weights_do_what_they_do_in_the_port(port, tmp_path, monkeypat
         with torch.no_grad():
             expected = theirs(magnitudes)
             assert expected.std() > 0.01
-            ours_now = network(magnitudes) * magnitudes
+            ours_now = network(magnitudes)[0] * magnitudes
             torch.testing.assert_close(ours_now, expected, atol=1e-5, rtol=1e-4)
 
 
@@ -70,9 +70,9 @@ def test_the_stems_share_what_is_heard(network) -> None:
     mixture = torch.randn(1, 2, 9000, generator=torch.Generator().manual_seed(0))
     spectrum = centred_stft(mixture, 256, 64)
     with torch.no_grad():
-        vocals = network.masks(spectrum)
+        vocals, _ = network.masks(spectrum)
         network.networks = torch.nn.ModuleList(reversed(network.networks))
-        accompaniment = network.masks(spectrum)
+        accompaniment, _ = network.masks(spectrum)
     both = vocals + accompaniment
     torch.testing.assert_close(both[..., :64, :], torch.ones_like(both[..., :64, :]))
     assert not both[..., 64:, :].any()
@@ -80,12 +80,13 @@ def test_the_stems_share_what_is_heard(network) -> None:
 
 
 def test_without_the_second_network_the_mask_is_the_firsts_own(network) -> None:
-    alone = build("spleeter", **TINY, ratio=False).eval()
-    alone.networks.load_state_dict(network.networks[:1].state_dict())
+    alone = of_one_network(network)
     spectrum = centred_stft(torch.randn(1, 2, 15 * 64), 256, 64)  # 16 frames
     magnitudes = spectrum[:, :, :64].abs().transpose(2, 3)
     with torch.no_grad():
-        mask, expected = alone.masks(spectrum)[:, 0], network.networks[0](magnitudes)
+        masks, certainty = alone.masks(spectrum)
+        mask, (expected, _) = masks[:, 0], network.networks[0](magnitudes)
+    assert (certainty == 1).all()
     torch.testing.assert_close(mask[:, :, :64], expected.transpose(2, 3))
     assert not mask[:, :, 64:].any()
 
@@ -95,7 +96,7 @@ def test_what_is_above_follows_the_highest_bins_that_are_heard(network) -> None:
     extended.load_state_dict(network.state_dict())
     spectrum = centred_stft(torch.randn(1, 2, 9000), 256, 64)
     with torch.no_grad():
-        mask, expected = extended.masks(spectrum), network.masks(spectrum)[..., :64, :]
+        mask, expected = extended.masks(spectrum)[0], network.masks(spectrum)[0][..., :64, :]
     torch.testing.assert_close(mask[..., :64, :], expected)
     mean = expected[..., 48:, :].mean(-2, keepdim=True)
     torch.testing.assert_close(mask[..., 64:, :], mean.expand_as(mask[..., 64:, :]))
@@ -108,9 +109,9 @@ def test_levelled_masks_do_not_depend_on_the_volume(network, decibels: float) ->
     mixture = 0.1 * torch.randn(1, 2, 9000, generator=torch.Generator().manual_seed(0))
     spectra = [centred_stft(gain * mixture, 256, 64) for gain in (1, 10 ** (decibels / 20))]
     with torch.no_grad():
-        loud, quiet = (levelled.masks(spectrum) for spectrum in spectra)
+        loud, quiet = (levelled.masks(spectrum)[0] for spectrum in spectra)
         torch.testing.assert_close(loud, quiet, atol=1e-3, rtol=0)
-        ours, theirs = (network.masks(spectrum) for spectrum in spectra)
+        ours, theirs = (network.masks(spectrum)[0] for spectrum in spectra)
     assert (ours - theirs).abs().max() > 0.01  # as the published networks hear it
 
 
@@ -167,6 +168,13 @@ def test_a_gate_is_not_for_shares_of_energy() -> None:
         build("spleeter", **TINY, ratio=True, presence=3)
 
 
+def of_one_network(network: torch.nn.Module) -> torch.nn.Module:
+    """The network for vocals alone."""
+    made = build("spleeter", **TINY, ratio=False).eval()
+    made.networks.load_state_dict(network.networks[:1].state_dict())
+    return made
+
+
 def gated(network: torch.nn.Module, score: float) -> torch.nn.Module:
     """The network with a gate that finds any cell as open as the score says."""
     made = build("spleeter", **TINY, ratio=False, presence=3).eval()
@@ -179,10 +187,9 @@ def gated(network: torch.nn.Module, score: float) -> torch.nn.Module:
 
 def test_an_open_gate_changes_nothing_and_a_shut_one_leaves_nothing(network) -> None:
     mixture = np.random.default_rng(0).standard_normal((2, 9000)).astype(np.float32)
-    ungated = build("spleeter", **TINY, ratio=False).eval()
-    ungated.networks.load_state_dict(network.networks[:1].state_dict())
+    ungated = of_one_network(network)
     without = Separator(ungated)(mixture, 44100)
-    opened = Separator(gated(ungated, 1.5))(mixture, 44100)
+    opened = Separator(gated(ungated, 4.0))(mixture, 44100)
     np.testing.assert_array_equal(opened["vocals"], without["vocals"])
     shut = Separator(gated(ungated, -0.5))(mixture, 44100)
     assert not shut["vocals"].any()
@@ -193,11 +200,32 @@ def test_a_gate_opens_before_a_voice_begins_and_shuts_after_it_has_ended() -> No
     presence = Presence(channels=2, rows=3, width=4)
     scores = torch.tensor([[[-3.0, -3, -3, 2, -3, -3, -3, 0.5, -3]]])
     presence.scores = lambda deepest: scores
-    gate = presence(torch.zeros(1, 2, 9, 3), 9 * 10)[0, 0, :, 0]
+    gate = presence(torch.zeros(1, 2, 9, 3), 9 * 10)[0][0, 0, :, 0]
     assert (gate[25:45] == 1).all()  # the cell's own frames and half a cell to each side
     assert (gate[:15] == 0).all()
     assert (gate[15:25].diff() > 0).all()
     assert gate[65:85].max() == 0.5
+
+
+def test_a_voice_that_is_never_certain_is_music_for_the_separator_alone(network) -> None:
+    mixture = np.random.default_rng(0).standard_normal((2, 11 * 44100)).astype(np.float32)
+    unsure = gated(of_one_network(network), 1.5)
+    separated = Separator(unsure)(mixture, 44100)
+    assert not separated["vocals"].any()
+    np.testing.assert_array_equal(separated["accompaniment"], mixture)
+    with torch.inference_mode():
+        assert unsure(torch.from_numpy(mixture)[None]).any()
+    half = Separator(gated(of_one_network(network), 3.0))(mixture, 44100)
+    whole = Separator(gated(of_one_network(network), 4.0))(mixture, 44100)
+    np.testing.assert_allclose(half["vocals"], whole["vocals"] / 2, atol=1e-6)
+
+
+def test_certainty_is_told_of_each_cell_by_its_own_score() -> None:
+    presence = Presence(channels=2, rows=3, width=4)
+    scores = torch.tensor([[[-3.0, 1, 2.5, 3, 3.5, 9]]])
+    presence.scores = lambda deepest: scores
+    _, certainty = presence(torch.zeros(1, 2, 6, 3), 60)
+    assert certainty.tolist() == [[0, 0, 0, 0.5, 1, 1]]
 
 
 def test_the_gate_hears_all_rows_of_a_cell_and_its_neighbours() -> None:

@@ -21,7 +21,15 @@ from unbraid.models import checkpoint, find
 from unbraid.models.bandsplit import BandSplit
 from unbraid.models.conv1d import Conv1d
 from unbraid.models.dprnn import DPRNN
-from unbraid.models.onnx import INPUT, OUTPUT, SUFFIX, OnnxConfig, OnnxNetwork, metadata_of
+from unbraid.models.onnx import (
+    CERTAINTY,
+    INPUT,
+    OUTPUT,
+    SUFFIX,
+    OnnxConfig,
+    OnnxNetwork,
+    metadata_of,
+)
 from unbraid.models.openunmix import OpenUnmix
 from unbraid.models.spleeter import Spleeter
 from unbraid.overlap import SEGMENT, grid_of, segment_samples
@@ -64,10 +72,11 @@ def export(name_or_path: str | Path, out: str | Path, segment: float = SEGMENT) 
         segment=segment_samples(settings, segment),
     )
     graph = _on_real_numbers(network, config.segment)
+    outputs = [OUTPUT, CERTAINTY] if getattr(settings, "presence", 0) else [OUTPUT]
     try:
         with replacing(out) as temporary:
             temporary.touch()  # a folder that can't be written to is known before the work
-            _write(graph, config.segment, temporary)
+            _write(graph, outputs, config.segment, temporary)
             _describe(temporary, config, metadata_of(info, config))
             _compare(OnnxNetwork(temporary), network)
     except OSError as error:
@@ -87,23 +96,36 @@ class _Masking(nn.Module):
         super().__init__()
         self.network, self.stft = network, stft
 
-    def forward(self, mixture: Tensor) -> Tensor:
-        """Estimate the targets."""
+    def forward(self, mixture: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """Estimate the targets, and tell how sure the network is of them if it can."""
         spectrum = self.stft(mixture)  # [b, c, f, t, 2]
-        estimates = self._estimates(spectrum)  # [b, targets, c, f, t, 2]
+        if not isinstance(self.network, Spleeter):
+            return self._audio(self._estimates(self.network, spectrum))
+        masks, certainty = self.network.masks(_magnitudes(spectrum))
+        audio = self._audio(masks.unsqueeze(-1) * spectrum.unsqueeze(1))
+        if not self.network.config.presence:
+            return audio
+        return audio, self.network.at_samples(certainty, self.stft.samples)
+
+    def _audio(self, estimates: Tensor) -> Tensor:
+        """`[b, targets, 2, samples]` from `[b, targets, c, f, t, 2]`."""
         targets = len(self.network.config.targets)
         audio = self.stft.inverse(estimates.flatten(0, 2))
         return audio.reshape(-1, targets, 2, self.stft.samples)
 
-    def _estimates(self, spectrum: Tensor) -> Tensor:
+    def _estimates(self, network: BandSplit | DPRNN | OpenUnmix, spectrum: Tensor) -> Tensor:
         mixture = spectrum.unsqueeze(1)
-        if isinstance(self.network, BandSplit):
-            return _product(self.network.real_masks(spectrum), mixture)
-        magnitudes = spectrum.square().sum(-1).sqrt()
-        masks = self.network.masks(magnitudes)  # which takes magnitudes of what it gets
-        if isinstance(self.network, DPRNN):
+        if isinstance(network, BandSplit):
+            return _product(network.real_masks(spectrum), mixture)
+        masks = network.masks(_magnitudes(spectrum))
+        if isinstance(network, DPRNN):
             masks = masks.transpose(-1, -2)
         return masks.unsqueeze(-1) * mixture
+
+
+def _magnitudes(spectrum: Tensor) -> Tensor:
+    """Of pairs `[..., 2]`; networks that mask take magnitudes of what they get."""
+    return spectrum.square().sum(-1).sqrt()
 
 
 def _product(a: Tensor, b: Tensor) -> Tensor:
@@ -133,7 +155,7 @@ def _on_real_numbers(network: nn.Module, samples: int) -> nn.Module:
     return _Masking(network, MatmulSTFT(window, config.hop, samples)).eval()
 
 
-def _write(graph: nn.Module, samples: int, path: Path) -> None:
+def _write(graph: nn.Module, outputs: list[str], samples: int, path: Path) -> None:
     """Trace: the exporter that writes LSTMs as LSTMs in every version of torch that we support."""
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")  # that it is the older one; that shapes are fixed
@@ -144,19 +166,20 @@ def _write(graph: nn.Module, samples: int, path: Path) -> None:
             dynamo=False,
             opset_version=OPSET,
             input_names=[INPUT],
-            output_names=[OUTPUT],
-            dynamic_axes={INPUT: {0: "batch"}, OUTPUT: {0: "batch"}},
+            output_names=outputs,
+            dynamic_axes={name: {0: "batch"} for name in (INPUT, *outputs)},
         )
 
 
 def _describe(path: Path, config: OnnxConfig, metadata: dict[str, str]) -> None:
-    """Add the metadata, and the output's shape, of which the tracer knows the batch alone."""
+    """Add the metadata, and the outputs' shapes, of which the tracer knows the batch alone."""
     model = onnx.load(path)
-    shape = model.graph.output[0].type.tensor_type.shape
-    for dimension, size in zip(
-        shape.dim[1:], (len(config.targets), 2, config.segment), strict=True
-    ):
-        dimension.dim_value = size
+    targets = len(config.targets)
+    sizes = {OUTPUT: (targets, 2, config.segment), CERTAINTY: (targets, config.segment)}
+    for output in model.graph.output:
+        dimensions = output.type.tensor_type.shape.dim[1:]
+        for dimension, size in zip(dimensions, sizes[output.name], strict=True):
+            dimension.dim_value = size
     onnx.helper.set_model_props(model, metadata)
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, path)

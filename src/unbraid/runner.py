@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -66,6 +66,9 @@ class Runner:
     def __call__(self, segments: Tensor) -> Tensor:
         """Estimates `[b, targets, 2, samples]` of segments `[b, 2, samples]`, both in main memory.
 
+        Of a network that tells how sure it is of them, that is a third channel, for
+        `unbraid.certainty`.
+
         Raises:
             ModelError: if the network makes something that is not finite, or the device's memory
                 does not hold a single segment.
@@ -106,7 +109,7 @@ class Runner:
         with torch.inference_mode():
             mixture = segments.to(self.device, non_blocking=True)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
-                estimates: Tensor = self.model(mixture).float()
+                estimates, certainty = _asked(self.model, mixture)
             if not torch.isfinite(estimates).all():
                 peak = float(segments.abs().max())
                 raise ModelError(
@@ -117,6 +120,8 @@ class Runner:
                 residual = mixture - estimates.sum(1)
                 stems = torch.cat([estimates, residual[:, None]], dim=1)
                 estimates = wiener(stems, self._wiener)[:, :-1]
+            if certainty is not None:
+                estimates = torch.cat([estimates, certainty.unsqueeze(2)], dim=2)
             return estimates.cpu()
 
 
@@ -152,6 +157,14 @@ class Halving:
             else:
                 batch = batch[len(rows) :]
         return torch.cat(results)
+
+
+def _asked(model: Any, mixture: Tensor) -> tuple[Tensor, Tensor | None]:
+    """A network's estimates, and how sure it is of them, if it tells."""
+    if not hasattr(model, "with_certainty"):
+        return model(mixture).float(), None
+    estimates, certainty = model.with_certainty(mixture)
+    return estimates.float(), certainty
 
 
 def _device(name: str) -> torch.device:

@@ -18,6 +18,7 @@ from torch import nn
 from unbraid.arrays import Array, as_stereo, checked, like
 from unbraid.audio import AudioInfo, AudioReader, AudioWriter, Resampler, quantize
 from unbraid.audio.info import LOSSY_FORMATS, Block
+from unbraid.certainty import opened
 from unbraid.errors import ConfigError, UnbraidWarning
 from unbraid.models import DEFAULT, checkpoint, find
 from unbraid.models.onnx import OnnxNetwork
@@ -46,8 +47,9 @@ class Separation(dict[str, Array], Generic[Array]):
 class Separator:
     """Separates songs with a network, in constant memory.
 
-    The song is cut into overlapping segments, which are separated and crossfaded. The residual stem
-    is the mixture less the others, so that all stems sum to the mixture.
+    The song is cut into overlapping segments, which are separated and crossfaded. Of a network that
+    tells how sure it is, a stem is silent until 30 s before its first certain sound. The residual
+    stem is the mixture less the others, so that all stems sum to the mixture.
 
     Args:
         model: a network of `unbraid.models`, exported or not.
@@ -179,7 +181,8 @@ class Separator:
         fronts = (torch.from_numpy(block) for block in _resampled(front, down))
         run = self._runner
         separated = crossfaded(fronts, run, self._segment, self._fade, run.batch_size, run.map)
-        flat = (block.flatten(0, 1).numpy() for block in separated)
+        heard = opened(separated, self.sample_rate)
+        flat = (block.flatten(0, 1).numpy() for block in heard)
         for estimate in _resampled(flat, up):
             yield from self._stems(estimate, waiting, bit_depth)
         while waiting:  # resampling to and fro may lose the last samples
@@ -244,13 +247,17 @@ class Separator:
                 writers[stem] = stack.enter_context(writer)
             grid = "32f" if format in LOSSY_FORMATS else depth
             done = 0
+            silent = set(self.stems)
             for block in self.blocks(_read(reader), info.sample_rate, info.channels, grid):
                 for stem, writer in writers.items():
                     writer.write(block[stem])
+                silent -= {stem for stem in silent if block[stem].any()}
                 done += block[self.stems[0]].shape[1]
                 if progress and info.duration:
                     progress(min(1.0, done / (info.duration * info.sample_rate)))
         _warn_of_cut(info, done)
+        if self.stems[-1] not in silent:
+            _warn_of_silence(silent)
         for stem, writer in writers.items():
             _warn_of_level(stem, writer)
         return {stem: writer.path for stem, writer in writers.items()}
@@ -334,6 +341,12 @@ def _warn_of_cut(info: AudioInfo, samples: int) -> None:
         else:
             what = f"the file says {promised:.1f} s but holds {held:.1f} s"
         message = f"{what}: get a whole copy"
+        warnings.warn(message, UnbraidWarning, stacklevel=3)
+
+
+def _warn_of_silence(stems: Iterable[str]) -> None:
+    for stem in stems:
+        message = f"nothing was taken for {stem}, which are silent: another model may hear more"
         warnings.warn(message, UnbraidWarning, stacklevel=3)
 
 

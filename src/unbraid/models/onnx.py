@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 FORMAT = "unbraid-onnx-1"
 SUFFIX = ".onnx"
-INPUT, OUTPUT = "mixture", "targets"
+INPUT, OUTPUT, CERTAINTY = "mixture", "targets", "certainty"
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,17 @@ class OnnxNetwork:
 
     def __call__(self, mixture: Tensor) -> Tensor:
         """Estimate the targets `[b, targets, 2, segment]` of a mixture `[b, 2, segment]`."""
-        (estimates,) = self._session.run([OUTPUT], {INPUT: mixture.numpy()})
-        return torch.from_numpy(estimates)
+        return self.with_certainty(mixture)[0]
+
+    def with_certainty(self, mixture: Tensor) -> tuple[Tensor, Tensor]:
+        """Estimate the targets, and how sure it is from 0 to 1 that each is there.
+
+        Returns:
+            Targets `[b, targets, 2, segment]` and certainty `[b, targets, segment]`, which is 1 of
+            a graph that does not tell.
+        """
+        estimates, *told = map(torch.from_numpy, self._session.run(None, {INPUT: mixture.numpy()}))
+        return estimates, told[0] if told else torch.ones_like(estimates[:, :, 0])
 
     def to(self, device: torch.device) -> OnnxNetwork:
         """Itself: onnxruntime computes on the processor.

@@ -7,13 +7,15 @@ from torch.nn import functional
 
 CONTEXT = 3  # neighbouring cells that are heard together, and that share a gate
 DROPOUT = 0.3
+UNSURE, SURE = 2.5, 3.5  # scores of a stem that may be a mistake, and that is none
 
 
 class Presence(nn.Module):
     """A gate that closes where a stem is surely absent, so that nothing of the others is left.
 
     A mask is decided bin by bin, and some bins of any music look like a voice. Whether somebody
-    sings is decided over a second and all bins: then all masks are zero, or none is changed.
+    sings is decided over a second and all bins: then all masks are zero, or none is changed. How
+    sure that is, is told as well, for `unbraid.certainty`, which decides over a song.
 
     Args:
         channels: of the deepest layer.
@@ -29,8 +31,8 @@ class Presence(nn.Module):
         assert self.score.bias is not None
         nn.init.ones_(self.score.bias)  # open until it has learnt better
 
-    def forward(self, deepest: Tensor, frames: int) -> Tensor:
-        """Factor `[b, 1, frames, 1]` from 0 to 1 for a mask.
+    def forward(self, deepest: Tensor, frames: int) -> tuple[Tensor, Tensor]:
+        """Factor `[b, 1, frames, 1]` from 0 to 1 for a mask, and certainty `[b, cells]`.
 
         A cell is as open as its most open neighbour, for the first consonant of a phrase may lie in
         the cell before; from the middle of a cell to the next, gates open and close evenly.
@@ -39,9 +41,11 @@ class Presence(nn.Module):
             deepest: `[b, channels, cells, rows]`.
             frames: that all cells last together.
         """
-        scores = functional.max_pool1d(self.scores(deepest), CONTEXT, 1, CONTEXT // 2)
+        scores = self.scores(deepest)
+        certainty = ((scores[:, 0] - UNSURE) / (SURE - UNSURE)).clamp(0, 1)
+        scores = functional.max_pool1d(scores, CONTEXT, 1, CONTEXT // 2)
         gate = functional.interpolate(scores.clamp(0, 1), size=frames, mode="linear")
-        return gate.unsqueeze(-1)
+        return gate.unsqueeze(-1), certainty
 
     def scores(self, deepest: Tensor) -> Tensor:
         """`[b, 1, cells]`: up to 0 where the stem is surely absent, from 1 where it may be."""

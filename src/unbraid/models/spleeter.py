@@ -105,15 +105,38 @@ class Spleeter(nn.Module):
         Returns:
             `[b, targets, 2, samples]`.
         """
-        spectrum = centred_stft(mixture, self.config.n_fft, self.config.hop)  # [b, c, f, t]
-        estimates = self.masks(spectrum) * spectrum.unsqueeze(1)
-        return centred_istft(estimates, mixture.shape[-1], self.config.n_fft, self.config.hop)
+        return self.with_certainty(mixture)[0]
 
-    def masks(self, spectrum: Tensor) -> Tensor:
-        """Real masks `[b, targets, 2, f, t]` for a mixture's spectrogram `[b, 2, f, t]`."""
+    def with_certainty(self, mixture: Tensor) -> tuple[Tensor, Tensor]:
+        """Estimate the targets, and how sure it is from 0 to 1 that each is there.
+
+        Returns:
+            Targets `[b, targets, 2, samples]` and certainty `[b, targets, samples]`, which is 1
+            without `presence`.
+        """
+        spectrum = centred_stft(mixture, self.config.n_fft, self.config.hop)  # [b, c, f, t]
+        masks, certainty = self.masks(spectrum)
+        samples = mixture.shape[-1]
+        estimates = masks * spectrum.unsqueeze(1)
+        audio = centred_istft(estimates, samples, self.config.n_fft, self.config.hop)
+        return audio, self.at_samples(certainty, samples)
+
+    def at_samples(self, certainty: Tensor, samples: int) -> Tensor:
+        """Certainty `[b, targets, samples]` from that of cells `[b, targets, cells]`."""
+        return certainty.unsqueeze(-1).expand(-1, -1, -1, self.grid).flatten(2)[..., :samples]
+
+    def masks(self, spectrum: Tensor) -> tuple[Tensor, Tensor]:
+        """What becomes of a mixture's spectrogram `[b, 2, f, t]`.
+
+        Returns:
+            Real masks `[b, targets, 2, f, t]`, and certainty `[b, targets, cells]`.
+        """
         bins, frames = spectrum.shape[-2:]
         heard = self.heard(spectrum)
-        masks = torch.stack([network(heard) for network in self.networks], dim=1).float()
+        found = [network(heard) for network in self.networks]
+        masks = torch.stack([mask for mask, _ in found], dim=1).float()
+        targets = len(self.config.targets)
+        certainty = torch.stack([certainty for _, certainty in found[:targets]], dim=1)
         heard = heard[:, :, :frames]
         masks = masks[..., :frames, :]  # [b, stems, c, t, f]
         if self.config.ratio:
@@ -123,8 +146,8 @@ class Spleeter(nn.Module):
         masks, above = masks.transpose(3, 4), bins - self.config.heard
         if self.config.extended:
             mean = masks[:, :, :, -self.config.extended :].mean(3, keepdim=True)
-            return torch.cat([masks, mean.expand(-1, -1, -1, above, -1)], dim=3)
-        return functional.pad(masks, (0, 0, 0, above))
+            return torch.cat([masks, mean.expand(-1, -1, -1, above, -1)], dim=3), certainty
+        return functional.pad(masks, (0, 0, 0, above)), certainty
 
     def heard(self, spectrum: Tensor) -> Tensor:
         """What the networks hear of a mixture's spectrogram `[b, 2, f, t]`.
@@ -167,13 +190,17 @@ class UNet(nn.Module):
         self.mask = nn.Conv2d(1, CHANNELS, 4, dilation=2, padding=3)
         self.presence = Presence(widths[-1], rows, presence) if presence else None
 
-    def forward(self, magnitudes: Tensor) -> Tensor:
-        """Mask `[b, 2, t, f]` from 0 to 1 for the magnitudes of the mixture, of the same shape."""
+    def forward(self, magnitudes: Tensor) -> tuple[Tensor, Tensor]:
+        """Mask from 0 to 1 for the magnitudes of the mixture, `[b, 2, t, f]` as these.
+
+        And how sure it is from 0 to 1 that the stem is there, `[b, cells]`.
+        """
         across = self.layers(magnitudes)
-        mask = self._mask_of(across)
+        mask, deepest = self._mask_of(across), across[-1]
         if self.presence is None:
-            return mask
-        return mask * self.presence(across[-1], magnitudes.shape[2])
+            return mask, deepest.new_ones(len(deepest), deepest.shape[2])
+        gate, certainty = self.presence(deepest, magnitudes.shape[2])
+        return mask * gate, certainty
 
     def layers(self, magnitudes: Tensor) -> list[Tensor]:
         """What each layer downwards makes of the magnitudes, `[b, width, t / 2^n, f / 2^n]`."""
