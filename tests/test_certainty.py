@@ -30,8 +30,8 @@ def gains(blocks: list[Tensor]) -> Tensor:
 
 def test_what_does_not_tell_passes() -> None:
     blocks = [torch.randn(2, 2, BLOCK) for _ in range(3)]
-    for before, after in zip(blocks, opened(blocks, RATE), strict=True):
-        torch.testing.assert_close(after, before, rtol=0, atol=0)
+    passed = torch.cat([*opened(blocks, RATE)], -1)
+    torch.testing.assert_close(passed, torch.cat(blocks, -1), rtol=0, atol=0)
 
 
 def test_what_is_never_certain_is_silent_and_as_long() -> None:
@@ -41,20 +41,22 @@ def test_what_is_never_certain_is_silent_and_as_long() -> None:
     assert not gain.any()
 
 
-def test_a_stem_opens_before_it_is_certain_and_stays_open() -> None:
-    (gain,) = gains(song(*[0.0] * 20, 1.0, *[0.0] * 20))
+@pytest.mark.parametrize("seconds", [0.5, 5, 5.1, 45])
+def test_a_stem_opens_before_it_is_certain_and_stays_open(seconds: float) -> None:
+    whole = torch.cat(song(*[0.0] * 20, 1.0, *[0.0] * 20), -1)
+    (gain,) = gains([*whole.split(int(seconds * RATE), -1)])
     first = int(20 * BLOCK - AHEAD * RATE)
-    assert not gain[:first].any()
-    assert (gain[first + BLOCK :] == 1).all()
+    assert not gain[: first - 2 * RATE].any()
+    assert (gain[first + 2 * RATE :] == 1).all()
     assert (gain.diff() >= 0).all()
-    assert gain.diff().max() < 2 / BLOCK  # evenly, over a block
+    assert gain.diff().max() < 0.3  # evenly
 
 
 def test_what_is_certain_from_the_start_is_what_it_was() -> None:
     audio = torch.randn(1, 2, BLOCK)
     first = torch.cat([audio, torch.ones(1, 1, BLOCK)], 1)
-    (found, *_) = opened([first, *song(0.0, 0.0)], RATE)
-    torch.testing.assert_close(found, audio, rtol=0, atol=0)
+    found = torch.cat([*opened([first, *song(0.0, 0.0)], RATE)], -1)
+    torch.testing.assert_close(found[..., :BLOCK], audio, rtol=0, atol=0)
 
 
 def test_half_a_certainty_is_half_the_sound() -> None:
@@ -74,17 +76,17 @@ def test_each_target_has_its_own_certainty() -> None:
     assert (drums == 1).all()
 
 
-@pytest.mark.parametrize(("certainty", "most"), [(1.0, 1), (0.0, AHEAD * RATE / BLOCK + 1)])
+@pytest.mark.parametrize(("certainty", "most"), [(1.0, BLOCK), (0.0, AHEAD * RATE + BLOCK)])
 def test_no_more_is_held_than_is_needed(certainty: float, most: float) -> None:
-    taken = 0
+    taken = given = 0
 
     def endless() -> Iterator[Tensor]:
         nonlocal taken
         while True:
-            taken += 1
+            taken += BLOCK
             yield block([certainty])
 
     stream = opened(endless(), RATE)
-    for given in range(1, 40):
-        next(stream)
+    while given < 40 * BLOCK:
+        given += next(stream).shape[-1]
         assert taken - given < most

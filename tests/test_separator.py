@@ -236,8 +236,10 @@ class Unsure(torch.nn.Module):
     """Takes half of the song for vocals, and is certain where it peaks above -12 dBFS."""
 
     config = build("bandsplit", features=8, hidden=8, blocks=0).config
+    asked = 0
 
     def with_certainty(self, mixture: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        self.asked += 1
         certainty = (mixture.abs().amax(1, keepdim=True) > 0.25).float()
         return mixture[:, None] / 2, certainty
 
@@ -253,6 +255,28 @@ def test_a_stem_that_is_never_certain_is_silent_and_a_warning_tells(tmp_path, ra
     np.testing.assert_array_equal(
         soundfile.read(paths["accompaniment"])[0], soundfile.read(soft)[0]
     )
+
+
+def test_warnings_of_silence_come_in_the_order_of_the_stems(tmp_path: Path) -> None:
+    targets = ("vocals", "drums", "bass", "guitar", "piano")
+
+    class Deaf(torch.nn.Module):
+        config = build("bandsplit", features=8, hidden=8, blocks=0, targets=targets).config
+
+        def forward(self, mixture: torch.Tensor) -> torch.Tensor:
+            return torch.zeros_like(mixture[:, None].expand(-1, len(targets), -1, -1))
+
+    soundfile.write(tmp_path / "song.wav", music(RATE).T, RATE)
+    with pytest.warns(UnbraidWarning) as told:
+        Separator(Deaf()).separate_file(tmp_path / "song.wav", tmp_path / "out")
+    assert [str(each.message).split()[4] for each in told] == [f"{stem}," for stem in targets]
+
+
+def test_progress_is_told_while_certainty_is_waited_for() -> None:
+    network = Unsure()
+    with pytest.raises(Cancelled):
+        Separator(network, segment=SEGMENT)(music(29 * RATE), RATE, progress=cancel)
+    assert 0 < network.asked < 10  # of 39 segments
 
 
 def test_silence_holds_no_vocals_and_nobody_is_warned(tmp_path: Path) -> None:

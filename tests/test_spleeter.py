@@ -196,6 +196,16 @@ def test_an_open_gate_changes_nothing_and_a_shut_one_leaves_nothing(network) -> 
     np.testing.assert_array_equal(shut["accompaniment"], mixture)
 
 
+def test_a_gate_that_has_learnt_nothing_changes_nothing(network) -> None:
+    mixture = np.random.default_rng(0).standard_normal((2, 11 * 44100)).astype(np.float32)
+    ungated = of_one_network(network)
+    untaught = build("spleeter", **TINY, ratio=False, presence=3)
+    untaught.load_state_dict(ungated.state_dict(), strict=False)
+    expected = Separator(ungated)(mixture, 44100)["vocals"]
+    assert expected.any()
+    np.testing.assert_array_equal(Separator(untaught)(mixture, 44100)["vocals"], expected)
+
+
 def test_a_gate_opens_before_a_voice_begins_and_shuts_after_it_has_ended() -> None:
     presence = Presence(channels=2, rows=3, width=4)
     scores = torch.tensor([[[-3.0, -3, -3, 2, -3, -3, -3, 0.5, -3]]])

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor
 
-ENOUGH = 10.0  # seconds of a song that tell whether a stem is missing; shorter ones pass as they are
+ENOUGH = 10.0  # seconds of a song that tell whether a stem is missing; shorter ones pass
 AHEAD = 30.0  # seconds before its first certain sound at which a stem begins to be heard
 
 
@@ -34,7 +34,7 @@ def opened(blocks: Iterable[Tensor], sample_rate: int) -> Iterator[Tensor]:
     sure: Tensor | None = None  # [targets], of all that came
     gain: Tensor | None = None  # [targets], at the end of what went
     total = 0
-    for block in blocks:
+    for block in _shortened(blocks, sample_rate):
         audio, certainty = block[:, :2], block[:, 2:]
         if not certainty.shape[1]:
             yield audio
@@ -54,6 +54,12 @@ def opened(blocks: Iterable[Tensor], sample_rate: int) -> Iterator[Tensor]:
     while held and sure is not None:
         yield _ramped(held.popleft(), sure if gain is None else gain, sure)
         gain = sure
+
+
+def _shortened(blocks: Iterable[Tensor], sample_rate: int) -> Iterator[Tensor]:
+    """Blocks of less than two seconds, so that gains change as quickly whatever segments last."""
+    for block in blocks:
+        yield from block.tensor_split(max(1, block.shape[-1] // sample_rate), -1)
 
 
 def _ramped(audio: Tensor, start: Tensor, end: Tensor) -> Tensor:

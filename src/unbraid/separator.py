@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import warnings
 from collections import deque
@@ -13,10 +12,11 @@ from typing import Any, Generic
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from unbraid import notices
 from unbraid.arrays import Array, as_stereo, checked, like
-from unbraid.audio import AudioInfo, AudioReader, AudioWriter, Resampler, quantize
+from unbraid.audio import AudioReader, AudioWriter, Resampler, quantize
 from unbraid.audio.info import LOSSY_FORMATS, Block
 from unbraid.certainty import opened
 from unbraid.errors import ConfigError, UnbraidWarning
@@ -28,7 +28,6 @@ from unbraid.runner import Runner
 
 Progress = Callable[[float], object]
 
-_MISSING = 0.5  # seconds that a song may lack of its stated length without a word
 BLOCK = 1 << 17  # samples to take from an array or a file at a time
 
 
@@ -134,14 +133,15 @@ class Separator:
         """
         mixture = checked(audio)
         stems = {stem: np.empty_like(mixture) for stem in self.stems}
-        start = 0
-        for block in self.blocks(_slices(mixture), sample_rate, mixture.shape[0]):
+        start, duration = 0, mixture.shape[1] / sample_rate
+        blocks = self.blocks(
+            _slices(mixture), sample_rate, len(mixture), progress=progress, duration=duration
+        )
+        for block in blocks:
             stop = start + block[self.stems[0]].shape[1]
             for stem, part in block.items():
                 stems[stem][:, start:stop] = part
             start = stop
-            if progress:
-                progress(stop / mixture.shape[1])
         return Separation({stem: like(audio, out) for stem, out in stems.items()}, sample_rate)
 
     def blocks(
@@ -150,8 +150,13 @@ class Separator:
         sample_rate: int,
         channels: int,
         bit_depth: str = "32f",
+        progress: Progress | None = None,
+        duration: float | None = None,
     ) -> Iterator[dict[str, Block]]:
         """Separate a stream in constant memory.
+
+        Blocks come some segments after the mixture, and another 30 s until a network that tells how
+        sure it is has been certain.
 
         Args:
             mixture: float32 blocks `[channels, samples]` of any lengths.
@@ -159,6 +164,9 @@ class Separator:
             channels: of the blocks.
             bit_depth: `16`, `24` or `32f`: the targets are rounded to it before they are taken
                 from the mixture, so that stems of a file of that depth sum to it exactly.
+            progress: called with the fraction that the network has done, from 0 to 1.
+            duration: of the mixture in seconds; if it is not known, progress is told of the end
+                alone.
 
         Yields:
             Blocks `[channels, samples]` of each stem; in total as long as the mixture.
@@ -181,6 +189,8 @@ class Separator:
         fronts = (torch.from_numpy(block) for block in _resampled(front, down))
         run = self._runner
         separated = crossfaded(fronts, run, self._segment, self._fade, run.batch_size, run.map)
+        if progress and duration:
+            separated = _told(separated, duration * self.sample_rate, progress)
         heard = opened(separated, self.sample_rate)
         flat = (block.flatten(0, 1).numpy() for block in heard)
         for estimate in _resampled(flat, up):
@@ -188,6 +198,8 @@ class Separator:
         while waiting:  # resampling to and fro may lose the last samples
             missing = np.zeros((2 * (len(self.stems) - 1), waiting[0].shape[1]), np.float32)
             yield from self._stems(missing, waiting, bit_depth)
+        if progress:
+            progress(1.0)
 
     def separate_file(
         self,
@@ -231,7 +243,7 @@ class Separator:
         with ExitStack() as stack:
             reader = stack.enter_context(AudioReader(path))
             info = reader.info
-            _warn_of_tracks(info)
+            notices.warn_of_tracks(info)
             depth = info.bit_depth if bit_depth == "auto" else bit_depth
             if bit_depth == "auto" and format == "flac" and depth == "32f":
                 depth = "24"  # FLAC holds no floats
@@ -247,19 +259,20 @@ class Separator:
                 writers[stem] = stack.enter_context(writer)
             grid = "32f" if format in LOSSY_FORMATS else depth
             done = 0
-            silent = set(self.stems)
-            for block in self.blocks(_read(reader), info.sample_rate, info.channels, grid):
+            silent = [*self.stems]
+            blocks = self.blocks(
+                _read(reader), info.sample_rate, info.channels, grid, progress, info.duration
+            )
+            for block in blocks:
                 for stem, writer in writers.items():
                     writer.write(block[stem])
-                silent -= {stem for stem in silent if block[stem].any()}
+                silent = [stem for stem in silent if not block[stem].any()]
                 done += block[self.stems[0]].shape[1]
-                if progress and info.duration:
-                    progress(min(1.0, done / (info.duration * info.sample_rate)))
-        _warn_of_cut(info, done)
+        notices.warn_of_cut(info, done)
         if self.stems[-1] not in silent:
-            _warn_of_silence(silent)
+            notices.warn_of_silence(silent)
         for stem, writer in writers.items():
-            _warn_of_level(stem, writer)
+            notices.warn_of_level(stem, writer)
         return {stem: writer.path for stem, writer in writers.items()}
 
     def _stems(
@@ -309,6 +322,15 @@ def _resampled(blocks: Iterable[Block], resampler: Resampler) -> Iterator[Block]
             yield rest
 
 
+def _told(blocks: Iterable[Tensor], samples: float, progress: Progress) -> Iterator[Tensor]:
+    """The blocks; as each comes, `progress` is told which part of the samples is there."""
+    done = 0
+    for block in blocks:
+        done += block.shape[-1]
+        progress(min(1.0, done / samples))
+        yield block
+
+
 def _slices(audio: Block) -> Iterator[Block]:
     return (audio[:, start : start + BLOCK] for start in range(0, audio.shape[1], BLOCK))
 
@@ -325,37 +347,3 @@ def _check_apart(target: Path, path: str | Path) -> None:
             raise ConfigError(
                 f"{form}: is the song itself and would be overwritten; give another name or out_dir"
             )
-
-
-def _warn_of_tracks(info: AudioInfo) -> None:
-    if info.streams > 1:
-        message = f"{info.streams} audio tracks: the first is separated"
-        warnings.warn(message, UnbraidWarning, stacklevel=3)
-
-
-def _warn_of_cut(info: AudioInfo, samples: int) -> None:
-    promised, held = info.promised_duration, samples / info.sample_rate
-    if promised is not None and promised - held > _MISSING:
-        if math.isinf(promised):
-            what = f"the file breaks off after {held:.1f} s"
-        else:
-            what = f"the file says {promised:.1f} s but holds {held:.1f} s"
-        message = f"{what}: get a whole copy"
-        warnings.warn(message, UnbraidWarning, stacklevel=3)
-
-
-def _warn_of_silence(stems: Iterable[str]) -> None:
-    for stem in stems:
-        message = f"nothing was taken for {stem}, which are silent: another model may hear more"
-        warnings.warn(message, UnbraidWarning, stacklevel=3)
-
-
-def _warn_of_level(stem: str, writer: AudioWriter) -> None:
-    level = 20 * np.log10(max(writer.peak, 1e-9))
-    if writer.became_float:
-        message = f"{stem} peaks at {level:+.1f} dBFS: written as 32-bit float WAV, nothing clipped"
-    elif writer.peak > 1 and writer.path.suffix[1:] in LOSSY_FORMATS:
-        message = f"{stem} peaks at {level:+.1f} dBFS: players may clip it; turn it down or use wav"
-    else:
-        return
-    warnings.warn(message, UnbraidWarning, stacklevel=3)

@@ -29,7 +29,7 @@ class Presence(nn.Module):
         self.cells = nn.Conv1d(rows * width, width, CONTEXT, padding=CONTEXT // 2)
         self.score = nn.Conv1d(width, 1, 1)
         assert self.score.bias is not None
-        nn.init.ones_(self.score.bias)  # open until it has learnt better
+        nn.init.constant_(self.score.bias, SURE + 1)  # open and sure until it has learnt better
 
     def forward(self, deepest: Tensor, frames: int) -> tuple[Tensor, Tensor]:
         """Factor `[b, 1, frames, 1]` from 0 to 1 for a mask, and certainty `[b, cells]`.
