@@ -275,7 +275,7 @@ def test_warnings_of_silence_come_in_the_order_of_the_stems(tmp_path: Path) -> N
 def test_progress_is_told_while_certainty_is_waited_for() -> None:
     network = Unsure()
     with pytest.raises(Cancelled):
-        Separator(network, segment=SEGMENT)(music(29 * RATE), RATE, progress=cancel)
+        Separator(network, segment=SEGMENT)(music(29 * RATE) / 5, RATE, progress=cancel)
     assert 0 < network.asked < 10  # of 39 segments
 
 
