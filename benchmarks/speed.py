@@ -32,12 +32,13 @@ from statistics import median
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from cost import counting
 from growth import DEMO, RATE, lengthened, mixture, peak_mib
 from peers import PEERS, SYSTEMS, System, unbraid
 from unbraid import Separator
+from unbraid.models.spleeter import Spleeter
 
 MATRIX = 2048  # side of the large matrix product
 GPU_SECONDS = 600
@@ -157,26 +158,26 @@ def on_gpu(audio: np.ndarray, device: str, rounds: int) -> dict[str, object]:
 
 
 class Stopwatch:
-    """Time while at least one thread is in a network."""
+    """Time while at least one thread is in a network that tells how sure it is."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: Spleeter) -> None:
         self.elapsed = 0.0
         self._inside = 0
         self._lock = threading.Lock()
-        network.register_forward_pre_hook(self._start)
-        network.register_forward_hook(self._stop)
+        self._ask = network.with_certainty
+        network.with_certainty = self._timed
 
-    def _start(self, network: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    def _timed(self, mixture: Tensor) -> tuple[Tensor, Tensor]:
         with self._lock:
             if not self._inside:
                 self._started = time.perf_counter()
             self._inside += 1
-
-    def _stop(self, network: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        answer = self._ask(mixture)
         with self._lock:
             self._inside -= 1
             if not self._inside:
                 self.elapsed += time.perf_counter() - self._started
+        return answer
 
 
 def heading(report: dict) -> str:
