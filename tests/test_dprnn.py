@@ -169,7 +169,9 @@ def test_autocast_changes_masks_alone() -> None:
     torch.testing.assert_close(half, model(mixture), rtol=0, atol=0.05)
 
 
-@pytest.mark.parametrize("setting", [{"chunk": 5}, {"chunk": 0}, {"hop": 129}, {"n_fft": 255}])
+@pytest.mark.parametrize(
+    "setting", [{"chunk": 5}, {"chunk": 0}, {"maps": 0}, {"hop": 129}, {"n_fft": 255}]
+)
 def test_impossible_sizes_are_errors(setting: dict[str, int]) -> None:
     with pytest.raises(ConfigError, match="give"):
         build("dprnn", **{**TINY, **setting})

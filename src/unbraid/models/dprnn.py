@@ -73,13 +73,15 @@ class DPRNN(nn.Module):
         config: the network's sizes.
 
     Raises:
-        ConfigError: if chunks can't overlap by half.
+        ConfigError: if chunks can't overlap by half, or there are no maps.
     """
 
     def __init__(self, config: DPRNNConfig) -> None:
         super().__init__()
         if config.chunk < 2 or config.chunk % 2:
             raise ConfigError(f"chunk {config.chunk}: give an even number of frames")
+        if config.maps < 1:
+            raise ConfigError(f"maps {config.maps}: give 1 or more")
         self.config = config
         bins, n, maps = config.n_fft // 2 + 1, config.features, config.maps
         self.encoder = nn.Linear(2 * bins, n)
