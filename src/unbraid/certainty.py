@@ -33,7 +33,7 @@ def opened(blocks: Iterable[Tensor], sample_rate: int) -> Iterator[Tensor]:
     held: deque[Tensor] = deque()
     sure: Tensor | None = None  # [targets], of all that came
     gain: Tensor | None = None  # [targets], at the end of what went
-    total = 0
+    came = went = 0  # samples
     for block in _shortened(blocks, sample_rate):
         audio, certainty = block[:, :2], block[:, 2:]
         if not certainty.shape[1]:
@@ -42,14 +42,13 @@ def opened(blocks: Iterable[Tensor], sample_rate: int) -> Iterator[Tensor]:
         found = certainty.amax((1, 2))
         sure = found if sure is None else sure.maximum(found)
         held.append(audio)
-        total += audio.shape[-1]
-        ahead = sum(waiting.shape[-1] for waiting in held) - held[0].shape[-1]
-        while held and (sure.min() >= 1 or ahead >= AHEAD * sample_rate):
+        came += audio.shape[-1]
+        while held and (sure.min() >= 1 or came - went - held[0].shape[-1] >= AHEAD * sample_rate):
             audio = held.popleft()
-            ahead -= held[0].shape[-1] if held else 0
+            went += audio.shape[-1]
             yield _ramped(audio, sure if gain is None else gain, sure)
             gain = sure
-    if sure is not None and total < ENOUGH * sample_rate:
+    if sure is not None and came < ENOUGH * sample_rate:
         sure = torch.ones_like(sure)
     while held and sure is not None:
         yield _ramped(held.popleft(), sure if gain is None else gain, sure)
