@@ -1,7 +1,7 @@
 // The reference's waveform, on which the loop is drawn.
 
+import { LoopRegion } from "./loop-region.js";
 import { nonce } from "./page.js";
-import RegionsPlugin from "./vendor/regions.js";
 import WaveSurfer from "./vendor/wavesurfer.js";
 import { colours, peaks } from "./wave.js";
 
@@ -15,7 +15,7 @@ export class LoopView {
    */
   constructor(container, buffer, switcher) {
     this.switcher = switcher;
-    this.regions = RegionsPlugin.create();
+    this.loop = new LoopRegion(() => this.#part(), (loop) => switcher.setLoop(loop));
     this.surfer = WaveSurfer.create({
       container,
       height: 72,
@@ -30,25 +30,17 @@ export class LoopView {
       peaks: [peaks(buffer)],
       duration: buffer.duration,
       cspNonce: nonce,
-      plugins: [this.regions],
+      plugins: [this.loop.plugin],
     });
     this.surfer.on("interaction", (time) => switcher.seek(time));
-    this.regions.enableDragSelection({ color: colours().loopColor });
-    const choose = (region) => { if (!this.#isLoop(region)) switcher.setLoop({ start: region.start, end: region.end }); };
-    this.regions.on("region-created", choose); // also by update, with the loop
-    this.regions.on("region-updated", choose);
+    this.loop.begin();
     this.recolour = () => this.surfer.setOptions({ ...colours(), progressColor: colours().waveColor });
     dark.addEventListener("change", this.recolour);
   }
 
-  /** Show the loop, if it is not the whole, and nothing else that was drawn. */
+  /** Show the loop, if it is not the whole. */
   update() {
-    const { loop, duration } = this.switcher;
-    const whole = loop.start === 0 && loop.end === duration;
-    const drawn = this.regions.getRegions();
-    if (drawn.length === (whole ? 0 : 1) && drawn.every((region) => this.#isLoop(region))) return;
-    for (const region of drawn) region.remove();
-    if (!whole) this.regions.addRegion({ ...loop, color: colours().loopColor });
+    this.loop.update();
   }
 
   /** Move the playhead. @param {number} position - seconds */
@@ -61,8 +53,9 @@ export class LoopView {
     this.surfer.destroy();
   }
 
-  #isLoop({ start, end }) {
-    const { loop } = this.switcher;
-    return start === loop.start && end === loop.end;
+  /** The loop, or null if it is the whole. */
+  #part() {
+    const { loop, duration } = this.switcher;
+    return loop.start === 0 && loop.end === duration ? null : loop;
   }
 }

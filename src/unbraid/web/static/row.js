@@ -1,8 +1,8 @@
 // A stem's row: name, switches, volume, waveform, level, spectrogram.
 
+import { LoopRegion } from "./loop-region.js";
 import { fromTemplate, nonce } from "./page.js";
 import { titled } from "./text.js";
-import RegionsPlugin from "./vendor/regions.js";
 import SpectrogramPlugin from "./vendor/spectrogram.js";
 import WaveSurfer from "./vendor/wavesurfer.js";
 import { colours, peaks } from "./wave.js";
@@ -40,7 +40,7 @@ export class Row {
   /** Draw the waveform; the element must be in the page. */
   draw() {
     const { buffer } = this.player.stems.get(this.stem);
-    this.regions = RegionsPlugin.create();
+    this.loop = new LoopRegion(() => this.player.loop, this.setLoop);
     this.surfer = WaveSurfer.create({
       container: this.element.querySelector(".wave"),
       height: matchMedia("(max-width: 720px)").matches ? 64 : 108,
@@ -54,15 +54,12 @@ export class Row {
       duration: buffer.duration,
       maxPeak: this.loudest,
       cspNonce: nonce,
-      plugins: [this.regions],
+      plugins: [this.loop.plugin],
     });
     this.surfer.getDecodedData = () => buffer; // the spectrogram is of the samples, not the peaks
     this.surfer.on("interaction", (time) => this.player.seek(time));
-    this.regions.enableDragSelection({ color: colours().loopColor });
-    const choose = (region) => { if (!this.#isLoop(region)) this.setLoop({ start: region.start, end: region.end }); };
-    this.regions.on("region-created", choose); // also by update, with the loop
-    this.regions.on("region-updated", choose);
-    this.regions.on("region-double-clicked", () => this.setLoop(null));
+    this.loop.begin();
+    this.loop.plugin.on("region-double-clicked", () => this.setLoop(null));
     dark.addEventListener("change", this.recolour);
   }
 
@@ -77,7 +74,7 @@ export class Row {
     this.mute.setAttribute("aria-pressed", muted);
     this.volume.value = volume;
     this.element.classList.toggle("silent", !this.player.sounds(this.stem));
-    this.#showLoop();
+    this.loop.update();
   }
 
   /** Move the playhead and the level. */
@@ -109,20 +106,6 @@ export class Row {
     dark.removeEventListener("change", this.recolour);
     this.surfer.destroy();
     this.element.remove();
-  }
-
-  /** Show the loop, and nothing else that was drawn. */
-  #showLoop() {
-    const { loop } = this.player;
-    const drawn = this.regions.getRegions();
-    if (drawn.length === (loop ? 1 : 0) && drawn.every((region) => this.#isLoop(region))) return;
-    for (const region of drawn) region.remove();
-    if (loop) this.regions.addRegion({ ...loop, color: colours().loopColor });
-  }
-
-  #isLoop({ start, end }) {
-    const { loop } = this.player;
-    return start === loop?.start && end === loop?.end;
   }
 }
 
