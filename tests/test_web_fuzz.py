@@ -18,7 +18,7 @@ schema = schemathesis.openapi.from_dict(create_app(Settings(Path("unused"))).ope
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory, model):
-    flags = ("--max-queue", 2, "--max-upload", 1)
+    flags = ("--max-queue", 1000, "--max-upload", 1)  # many example songs
     with serving(tmp_path_factory.mktemp("fuzzed"), model, *flags) as url:
         yield url
 

@@ -46,7 +46,11 @@ def serve(
         typer.Option(metavar="DIR", help="Serve a blind listening test of DIR's stems instead."),
     ] = None,
     model: Annotated[
-        str, typer.Option(metavar="NAME|PATH", help="A name from `unbraid models`, or a file.")
+        str,
+        typer.Option(
+            metavar="NAME|PATH",
+            help="A name from `unbraid models`, or a file: for songs that name none.",
+        ),
     ] = DEFAULT,
     device: OnDevice = Device.auto,
     jobs: Annotated[

@@ -11,17 +11,17 @@ from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request, 
 from fastapi import Path as PathParam
 from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 
-from unbraid.errors import UnbraidError
+from unbraid.errors import ModelError, UnbraidError
 from unbraid.web.base import make_app, problems, refusal
 from unbraid.web.downloads import track_of, zipped
 from unbraid.web.jobs import BusyError, Job
-from unbraid.web.schemas import FORMATS, Format, Health, JobView, ServerView
+from unbraid.web.schemas import FORMATS, Format, Health, JobView, ModelView, ServerView
 from unbraid.web.service import Service
 from unbraid.web.settings import Settings
 from unbraid.web.storage import FullError, StalledError, TooLargeError
 
 MEDIA_TYPES = {"wav": "audio/wav", "flac": "audio/flac", "mp3": "audio/mpeg"}
-_STATUS = {BusyError: 503, TooLargeError: 413, FullError: 507, StalledError: 408}
+_STATUS = {ModelError: 422, BusyError: 503, TooLargeError: 413, FullError: 507, StalledError: 408}
 _RETRY_SECONDS = "30"
 
 
@@ -42,6 +42,10 @@ def _job(job_id: JobId, service: TheService) -> Job:
 
 
 TheJob = Annotated[Job, Depends(_job)]
+TheModel = Annotated[
+    str | None,
+    Query(max_length=1000, description="name of one of the server's models; else its own"),
+]
 
 api = APIRouter(prefix="/api", responses=problems(400, 401, 403, 422))
 
@@ -57,12 +61,14 @@ def health(service: TheService, response: Response) -> Health:
 
 @api.get("/server", tags=["server"])
 def server(service: TheService) -> ServerView:
-    """The server's model and limits."""
-    settings = service.settings
+    """The server's models and limits."""
+    settings, models = service.settings, service.jobs.models
     return ServerView(
         version=version("unbraid"),
-        model=service.jobs.model,
-        stems=service.jobs.stems,
+        model=models.choose(None).name,
+        models=[
+            ModelView(name=model.name, stems=model.stems, licence=model.licence) for model in models
+        ],
         formats=list(FORMATS),
         waiting=sum(job.status == "queued" for job in service.jobs),
         max_queue=settings.max_queue,
@@ -95,18 +101,27 @@ async def separate(
     request: Request,
     service: TheService,
     name: Annotated[str, Query(max_length=1000, description="what the file is called")] = "song",
+    model: TheModel = None,
 ) -> JobView:
     """Upload a song; it is separated when its turn comes."""
     declared = request.headers.get("content-length", "")
     size = int(declared) if declared.isdecimal() else 0
-    uploaded = await service.upload(request.stream(), name, size, request.is_disconnected)
+    uploaded = await service.upload(request.stream(), name, model, size, request.is_disconnected)
     return service.view(uploaded)
 
 
 @api.post("/example", status_code=202, tags=["jobs"], responses=problems(503, 507))
-async def separate_example(service: TheService) -> JobView:
+async def separate_example(service: TheService, model: TheModel = None) -> JobView:
     """Separate the example song that comes with the package."""
-    return service.view(await service.example())
+    return service.view(await service.example(model))
+
+
+@api.post(
+    "/jobs/{job_id}/again", status_code=202, tags=["jobs"], responses=problems(404, 413, 503, 507)
+)
+async def separate_again(job: TheJob, service: TheService, model: TheModel = None) -> JobView:
+    """Separate a song that is there, whatever its state, once more: as a job of its own."""
+    return service.view(service.again(job, model))
 
 
 @api.get("/jobs/{job_id}", tags=["jobs"], responses=problems(404))

@@ -10,6 +10,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 
 from unbraid.errors import UnbraidError
+from unbraid.models import find
+from unbraid.web.models import Model, Models
 from unbraid.web.process import Child, DiedError
 from unbraid.web.settings import Settings
 from unbraid.web.storage import Storage
@@ -46,6 +48,7 @@ class Job:
         samples: per channel.
         sample_rate: Hz.
         channels: their number.
+        model: name of the one that separates it.
         created: Unix time in seconds.
         status: queued, running, done or failed.
         stems: those that are there.
@@ -63,6 +66,7 @@ class Job:
     samples: int
     sample_rate: int
     channels: int
+    model: str
     created: float = field(default_factory=time.time)
     status: str = "queued"
     stems: list[str] = field(default_factory=list)
@@ -81,35 +85,43 @@ class Jobs:
         settings: limits, model and device.
         storage: where songs and stems are.
 
+    Raises:
+        ModelError: there is no such model.
+
     Attributes:
+        models: that songs can be separated with, known once it has started.
         change: set, and replaced by a new one, when any job changes.
     """
 
     def __init__(self, settings: Settings, storage: Storage) -> None:
         self._settings = settings
         self.storage = storage
-        greeting = {"task": "load", "model": settings.model, "device": settings.device}
+        self._own = str(find(settings.model))
+        greeting = {"task": "load", "model": self._own, "device": settings.device}
         self.workers = [Child(greeting) for _ in range(settings.workers)]
         self._jobs: dict[str, Job] = {}
         self._arriving = 0
         self._tasks: list[asyncio.Task[None]] = []
         self._running: dict[str, asyncio.Task[object]] = {}
         self.change = asyncio.Event()
-        self.model: str = ""
-        self.stems: list[str] = []
+        self.models = Models()
 
     async def start(self) -> None:
-        """Load the model, take up what a former server left, and begin.
+        """Load the server's own model, take up what a former server left, and begin.
 
         Raises:
             UnbraidError: the model or the device cannot be had.
         """
         for worker in self.workers:
-            welcome = await worker.greet()
-            self.model, self.stems = welcome["model"], welcome["stems"]
+            await worker.greet()
+        found = await self.workers[0].ask({"task": "models", "own": self._own})
+        self.models = Models(found["models"])
+        for reason in found["damaged"]:
+            log.warning("%s", reason)
+        own = self.models.choose(None).name
         records = sorted(self.storage.load(), key=lambda item: item[1]["number"])
         for job_id, record in records:
-            job = self._jobs[job_id] = Job(**record)
+            job = self._jobs[job_id] = Job(**{"model": own, **record})  # older servers had one
             if job.status == "running":
                 job.status, job.progress = "queued", 0.0
         self._tasks = [asyncio.create_task(self._work(worker)) for worker in self.workers]
@@ -182,10 +194,18 @@ class Jobs:
         for victim in self.storage.reserve(job_id, size, others):
             self._forget(victim)
 
-    def add(self, job_id: str, name: str, samples: int, sample_rate: int, channels: int) -> Job:
+    def add(
+        self,
+        job_id: str,
+        name: str,
+        model: Model,
+        samples: int,
+        sample_rate: int,
+        channels: int,
+    ) -> Job:
         """Put a song into the queue."""
         number = max((job.number for job in self), default=0) + 1
-        job = Job(job_id, number, name, samples, sample_rate, channels)
+        job = Job(job_id, number, name, samples, sample_rate, channels, model.name)
         self._jobs[job_id] = job
         self._save(job)
         return job
@@ -257,12 +277,15 @@ class Jobs:
         song, out = self.storage.song(job.id), self.storage.stems(job.id)
         request = {"task": "separate", "song": str(song), "out": str(out)}
         try:
-            result = await worker.ask(request, follow)
+            model = self.models.choose(job.model)  # may be gone since the last server
+            on = {"model": model.path, "device": self._settings.device}
+            result = await worker.ask({**request, **on}, follow)
         except DiedError:
             log.warning("the separation process died while separating job %s", job.id)
             self._end(job, "failed", DIED)
         except UnbraidError as error:
-            self._end(job, "failed", self.storage.without_paths(job.id, str(error)))
+            reason = self.storage.without_paths(job.id, str(error))
+            self._end(job, "failed", self.models.without_paths(reason))
         else:
             job.progress = 1.0
             job.stems, job.loud = result["stems"], result["loud"]

@@ -30,7 +30,6 @@ class Child:
         self._greeting = greeting
         self._process: Process | None = None
         self._turn = asyncio.Lock()
-        self.welcome: dict[str, Any] = {}
 
     @property
     def pid(self) -> int | None:
@@ -60,11 +59,10 @@ class Child:
                 await self._kill()
                 raise
 
-    async def greet(self) -> dict[str, Any]:
-        """Start the process if it does not run, and return its answer to the greeting."""
+    async def greet(self) -> None:
+        """Start the process if it does not run, and have it answer the greeting."""
         async with self._turn:
             await self._ensure()
-            return self.welcome
 
     async def close(self) -> None:
         """End the process, whatever it does."""
@@ -81,7 +79,7 @@ class Child:
         )
         if self._greeting:
             try:
-                self.welcome = await self._exchange(self._greeting, lambda fraction: None)
+                await self._exchange(self._greeting, lambda fraction: None)
             except BaseException:
                 await self._kill()
                 raise

@@ -15,6 +15,7 @@ class JobView(BaseModel):
 
     id: str = Field(description="unguessable, 32 hexadecimal digits")
     name: str = Field(description="what the file was called")
+    model: str = Field(description="name of the model that it was or will be separated with")
     status: Literal["queued", "running", "done", "failed"]
     progress: float = Field(description="fraction done, from 0 to 1")
     before: int = Field(description="songs that come before this one, while it is queued")
@@ -32,12 +33,20 @@ class JobView(BaseModel):
     expires: float | None = Field(description="Unix time at which it is removed, once finished")
 
 
+class ModelView(BaseModel):
+    """A model that songs can be separated with."""
+
+    name: str
+    stems: list[str] = Field(description="names of the stems that it makes")
+    licence: str = Field(description="of the weights")
+
+
 class ServerView(BaseModel):
-    """A server, its model and its limits."""
+    """A server, its models and its limits."""
 
     version: str
-    model: str
-    stems: list[str]
+    model: str = Field(description="name of the model that is taken if none is named")
+    models: list[ModelView] = Field(description="all that can be named, that one first")
     formats: list[str]
     waiting: int = Field(description="songs in the queue")
     max_queue: int = Field(description="songs that may wait")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from importlib.resources import as_file, files
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect
 from unbraid.errors import AudioError, UnbraidError
 from unbraid.web.downloads import clean_name, formats_of
 from unbraid.web.jobs import Job, Jobs
+from unbraid.web.models import Model
 from unbraid.web.process import Child, DiedError
 from unbraid.web.schemas import Format, JobView
 from unbraid.web.settings import Settings
@@ -59,6 +60,7 @@ class Service:
         self,
         body: AsyncIterator[bytes],
         name: str,
+        model: str | None,
         declared: int,
         hung_up: Callable[[], Awaitable[bool]],
     ) -> Job:
@@ -67,11 +69,13 @@ class Service:
         Args:
             body: the file's bytes.
             name: what the user calls it.
+            model: name of the one to separate it with; None for the server's own.
             declared: size that the request states in bytes, 0 if it states none.
             hung_up: whether nobody waits for the answer any more.
 
         Raises:
             ClientDisconnect: nobody does.
+            ModelError: there is no such model.
             BusyError: the queue is full.
             TooLargeError: too many bytes, or too long.
             FullError: no room on disk.
@@ -79,45 +83,59 @@ class Service:
             AudioError: it is no audio that can be read.
         """
         try:
-            with self.jobs.place(), room():
-                job_id = self.storage.create()
+            chosen = self.jobs.models.choose(model)
+            with self._arrival() as job_id:
                 upload = Upload(
                     self.storage.song(job_id),
                     self.settings.max_upload,
                     self.settings.stall_seconds,
                 )
-                try:
-                    upload.check(declared)
-                    self.jobs.reserve(job_id, declared)
-                    async for size in upload.receive(body):
-                        self.jobs.reserve(job_id, max(size, declared))
-                    found = await self._measure(job_id)
-                    if await hung_up():
-                        raise ClientDisconnect
-                    return self._admit(job_id, name, found)
-                except BaseException:
-                    self.storage.remove(job_id)
-                    raise
+                upload.check(declared)
+                self.jobs.reserve(job_id, declared)
+                async for size in upload.receive(body):
+                    self.jobs.reserve(job_id, max(size, declared))
+                found = await self._measure(job_id)
+                if await hung_up():
+                    raise ClientDisconnect
+                return self._admit(job_id, name, chosen, **found)
         except UnbraidError:
             with suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(_discard(body), _LINGER_SECONDS)
             raise
 
-    async def example(self) -> Job:
+    async def example(self, model: str | None) -> Job:
         """Put the example song into the queue.
 
+        Args:
+            model: as of `upload`.
+
         Raises:
+            ModelError: there is no such model.
             BusyError: the queue is full.
             FullError: no room on disk.
         """
-        with self.jobs.place(), room(), as_file(EXAMPLE) as song:
-            job_id = self.storage.create()
-            try:
-                shutil.copyfile(song, self.storage.song(job_id))
-                return self._admit(job_id, EXAMPLE_NAME, await self._measure(job_id))
-            except BaseException:
-                self.storage.remove(job_id)
-                raise
+        chosen = self.jobs.models.choose(model)
+        with self._arrival() as job_id, as_file(EXAMPLE) as song:
+            shutil.copyfile(song, self.storage.song(job_id))
+            found = await self._measure(job_id)
+            return self._admit(job_id, EXAMPLE_NAME, chosen, **found)
+
+    def again(self, job: Job, model: str | None) -> Job:
+        """Put the song of a job into the queue as another job, which outlives the first.
+
+        Args:
+            job: finished or not.
+            model: as of `upload`.
+
+        Raises:
+            ModelError: there is no such model.
+            BusyError: the queue is full.
+            FullError: no room on disk.
+        """
+        chosen = self.jobs.models.choose(model)
+        with self._arrival() as job_id:
+            self.storage.share_song(job.id, job_id)
+            return self._admit(job_id, job.name, chosen, job.samples, job.sample_rate, job.channels)
 
     async def stem(self, job: Job, stem: str, format: Format) -> Path | None:
         """File of a stem, encoded if need be; None if there is no such stem.
@@ -163,6 +181,7 @@ class Service:
         return JobView(
             id=job.id,
             name=job.name,
+            model=job.model,
             status=job.status,  # type: ignore[arg-type]
             progress=job.progress,
             before=self.jobs.before(job),
@@ -210,6 +229,22 @@ class Service:
         except UnbraidError as error:
             raise AudioError(self.storage.without_paths(job.id, str(error))) from None
 
+    @contextmanager
+    def _arrival(self) -> Iterator[str]:
+        """The id of a job whose song arrives meanwhile; what fails leaves nothing.
+
+        Raises:
+            BusyError: the queue is full.
+            FullError: no room on disk.
+        """
+        with self.jobs.place(), room():
+            job_id = self.storage.create()
+            try:
+                yield job_id
+            except BaseException:
+                self.storage.remove(job_id)
+                raise
+
     async def _measure(self, job_id: str) -> dict[str, int]:
         """Samples, sample rate and channels of an arrived song if it is audio."""
         song, limit = self.storage.song(job_id), self.settings.max_seconds
@@ -221,14 +256,16 @@ class Service:
         except UnbraidError as error:
             raise AudioError(self.storage.without_paths(job_id, str(error))) from None
 
-    def _admit(self, job_id: str, name: str, found: dict[str, int]) -> Job:
+    def _admit(
+        self, job_id: str, name: str, model: Model, samples: int, sample_rate: int, channels: int
+    ) -> Job:
         """Put a measured song into the queue if it is within the limits."""
         limit = self.settings.max_seconds
-        if found["samples"] > limit * found["sample_rate"]:
+        if samples > limit * sample_rate:
             raise TooLargeError(f"the song is longer than {limit / 60:g} minutes")
-        stems = len(self.jobs.stems) * found["samples"] * found["channels"] * 4  # bytes, as floats
+        stems = len(model.stems) * samples * channels * 4  # bytes, as floats
         self.jobs.reserve(job_id, self.storage.size(job_id) + stems)
-        return self.jobs.add(job_id, clean_name(name), **found)
+        return self.jobs.add(job_id, clean_name(name), model, samples, sample_rate, channels)
 
 
 async def _discard(body: AsyncIterator[bytes]) -> None:

@@ -10,13 +10,15 @@ import json
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unbraid.audio import AudioReader, AudioWriter
 from unbraid.audio.quantize import exceeds
-from unbraid.errors import AudioError, UnbraidError, describe
+from unbraid.errors import AudioError, UnbraidError, UnbraidWarning, describe
 from unbraid.planning import Options, Task
 from unbraid.songs import Song
 
@@ -26,15 +28,42 @@ if TYPE_CHECKING:
 _BLOCK = 1 << 17  # samples
 UNEXPECTED = "something went wrong that should not; the server's log says what"
 
-_loaded: dict[str, Separator] = {}
+
+@cache
+def _separator(model: str, device: str) -> Separator:
+    """A model, loaded when it is first asked for; it stays for all songs."""
+    from unbraid.separator import Separator  # torch takes seconds: only where it is needed
+
+    return Separator.from_pretrained(model, device=device)
 
 
 def load(report: Callable[[float], None], model: str, device: str) -> dict[str, Any]:
-    """Load a model; it stays for all songs."""
-    from unbraid.separator import Separator  # torch takes seconds: only where it is needed
+    """Load a model before a song needs it."""
+    _separator(model, device)
+    return {}
 
-    _loaded["separator"] = separator = Separator.from_pretrained(model, device=device)
-    return {"stems": separator.stems, "model": Path(model).stem}
+
+def models(report: Callable[[float], None], own: str) -> dict[str, Any]:
+    """Say which models there are, that of the file `own` first, and which files are damaged."""
+    from unbraid.models import list_models
+    from unbraid.models.checkpoint import read_info
+
+    with warnings.catch_warnings(record=True) as damaged:
+        warnings.simplefilter("ignore")  # but for ours
+        warnings.simplefilter("always", UnbraidWarning)
+        found = [read_info(Path(own)), *list_models()]
+    return {
+        "models": [
+            {
+                "name": info.name,
+                "path": str(info.path),
+                "stems": [*info.targets, info.residual],
+                "licence": info.licence,
+            }
+            for info in found
+        ],
+        "damaged": [str(warning.message) for warning in damaged],
+    }
 
 
 def measure(report: Callable[[float], None], song: str, max_seconds: float) -> dict[str, Any]:
@@ -52,11 +81,13 @@ def measure(report: Callable[[float], None], song: str, max_seconds: float) -> d
     return {"samples": samples, "sample_rate": info.sample_rate, "channels": info.channels}
 
 
-def separate(report: Callable[[float], None], song: str, out: str) -> dict[str, Any]:
+def separate(
+    report: Callable[[float], None], song: str, out: str, model: str, device: str
+) -> dict[str, Any]:
     """Write a song's stems exactly as the command line does: WAV like the input."""
     from unbraid.batch import separate_song
 
-    separator = _loaded["separator"]
+    separator = _separator(model, device)
     options = Options(Path(out), separator.stems, name="{stem}.{ext}")
     result = separate_song(separator, Task(Song(Path(song)), None, None), options, report)
     if result.error is not None:
@@ -96,6 +127,7 @@ def encode(report: Callable[[float], None], source: str, target: str) -> dict[st
 
 TASKS: dict[str, Callable[..., dict[str, Any]]] = {
     "load": load,
+    "models": models,
     "measure": measure,
     "separate": separate,
     "encode": encode,
