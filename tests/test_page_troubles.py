@@ -56,7 +56,7 @@ def job(name: str = "song.wav", status: str = "running", **more: Any) -> dict[st
     state = {"id": name.partition(".")[0], "name": name, "status": status, "progress": 0.1}
     ended = {"expires": 2e9} if status in ("done", "failed") else {"expires": None}
     audio = {"duration": 60, "sample_rate": 44100, "channels": 2, "stems": [], "warnings": []}
-    rest = {"before": 0, "seconds_left": None, "error": None}
+    rest = {"before": 0, "seconds_left": None, "error": None, "model": "tiny"}
     return {**state, **ended, **audio, **rest, **more}
 
 
@@ -203,7 +203,7 @@ def test_a_song_that_failed_can_be_deleted_where_it_says_so(page, url):
 
 
 def test_what_is_asked_for_in_vain_is_told_in_plain_words(page, url):
-    answer(page, "**/api/example", None, method="POST")
+    answer(page, "**/api/example?*", None, method="POST")
     page.goto(url)
     page.get_by_role("button", name="Try the example song").click()
     until(page, lambda: alerts(page) == [f"{BROKEN}."])
@@ -246,6 +246,20 @@ def test_an_upload_that_ends_leaves_another_song_in_view(page, url, songs):
     page.locator("#sending[hidden]").wait_for(state="attached")
     page.wait_for_timeout(100)
     assert page.url.endswith("#other")
+
+
+def test_songs_on_their_way_keep_the_model_that_was_chosen_for_them(page, url, songs):
+    held = take_uploads(page)
+    page.goto(url)
+    page.set_input_files("#file", songs[:2])
+    until(page, lambda: held)
+    page.get_by_label("Model").select_option("dprnn")
+    page.set_input_files("#file", songs[2])
+    for place, model in enumerate(("tiny", "tiny", "dprnn")):
+        until(page, lambda place=place: len(held) > place)
+        assert held[place].request.url.endswith(f"&model={model}")
+        held[place].fulfill(status=202, json=job(SONGS[place]))
+    expect(page.locator("#sending")).to_be_hidden()
 
 
 def test_songs_that_are_added_wait_for_those_on_their_way(page, url, songs):

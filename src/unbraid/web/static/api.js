@@ -18,13 +18,16 @@ async function ask(path, read, options) {
 /** The browser has a phrase of its own, "Failed to fetch", for every connection that breaks. */
 const connected = (answer) => answer.catch(() => { throw new ConnectionError(); });
 
+const query = (parameters) => new URLSearchParams(parameters);
 const stemPath = (id, stem, format) => `jobs/${id}/stems/${stem}.${format}`;
 
 export const server = () => call("server");
 export const jobs = () => call("jobs");
 export const job = (id) => call(`jobs/${id}`);
 export const remove = (id) => call(`jobs/${id}`, { method: "DELETE" });
-export const example = () => call("example", { method: "POST" });
+export const example = (model) => call(`example?${query({ model })}`, { method: "POST" });
+export const again = (id, model) => call(`jobs/${id}/again?${query({ model })}`, { method: "POST" });
+export const uploadUrl = (name, model) => `/api/jobs?${query({ name, model })}`;
 export const stem = (id, name) => bytes(stemPath(id, name, "wav"));
 export const stemUrl = (id, name, format) => `/api/${stemPath(id, name, format)}`;
 export const zipUrl = (id, format) => `/api/jobs/${id}/stems.zip?format=${format}`;

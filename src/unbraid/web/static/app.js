@@ -15,7 +15,7 @@ function route() {
   complain("");
   worry(null);
   const id = songInView();
-  leave = id ? song.show(id, limits.formats) : home.show();
+  leave = id ? song.show(id, limits) : home.show();
 }
 
 if (limits) {

@@ -3,6 +3,7 @@
 import { go } from "./address.js";
 import * as api from "./api.js";
 import { acceptDrops } from "./drop.js";
+import { chosen, offer } from "./models.js";
 import { $, announce, attempt, complain, fromTemplate, worry } from "./page.js";
 import { patiently } from "./patience.js";
 import { clock, left, track } from "./text.js";
@@ -17,7 +18,7 @@ export async function setUp() {
   limits = await patiently(api.server);
   const minutes = Math.round(limits.max_seconds / 60);
   $("limits").textContent = `Up to ${minutes} minutes and ${Math.round(limits.max_bytes / 2 ** 20)} MB`;
-  $("model").textContent = `model ${limits.model}`;
+  offer(limits);
   const hours = limits.keep_seconds / 3600;
   $("kept").textContent = `Songs are removed ${hours >= 1 ? `${+hours.toFixed(1)} h` : `${Math.round(hours * 60)} min`} after they are done.`;
 
@@ -27,7 +28,7 @@ export async function setUp() {
   });
   $("example").addEventListener("click", () =>
     attempt(async () => {
-      const job = await api.example();
+      const job = await api.example(chosen());
       if (isOpen()) go(job.id);
     }),
   );
@@ -43,6 +44,7 @@ const isOpen = () => !$("home").hidden;
 export function show() {
   $("home").hidden = false;
   document.title = "Unbraid";
+  $("model").textContent = limits.models.length > 1 ? "" : `model ${limits.model}`; // else it can be chosen
   list();
   return () => {
     clearTimeout(timer);
@@ -64,7 +66,7 @@ async function send(files, folders = []) {
     ...folders.map((name) => ({ name, why: "a folder; choose the songs in it" })),
     ...large.map(({ name }) => ({ name, why: "larger than the limit" })),
   ];
-  const only = await uploads.send(files.filter(fits), refusals, list);
+  const only = await uploads.send(files.filter(fits), chosen(), refusals, list);
   if (only && isOpen()) go(only.id);
 }
 
@@ -109,9 +111,10 @@ function entry(job) {
   item.querySelector("a").href = `#${job.id}`;
   item.querySelector("strong").textContent = track(job.name);
   const button = item.querySelector("button");
-  button.setAttribute("aria-label", `Delete ${track(job.name)}`);
+  const which = job.model === limits.model ? track(job.name) : `${track(job.name)} by ${job.model}`;
+  button.setAttribute("aria-label", `Delete ${which}`);
   button.addEventListener("click", async () => {
-    if (!confirm(`Delete ${track(job.name)} and its stems?`)) return;
+    if (!confirm(`Delete ${which} and its stems?`)) return;
     await attempt(async () => {
       await api.remove(job.id);
       announce("Deleted");
@@ -126,12 +129,13 @@ function filled(item, job) {
   bar.hidden = job.status !== "running";
   bar.value = job.progress;
   bar.setAttribute("aria-label", `Separation of ${job.name}`);
-  item.querySelector(".soft").textContent = {
+  const state = {
     queued: job.before ? `waiting, ${job.before} before it` : "waiting",
     running: `separating, ${Math.round(job.progress * 100)} % ${left(job.seconds_left)}`,
     done: clock(job.duration),
     failed: `failed: ${job.error}`,
   }[job.status];
+  item.querySelector(".soft").textContent = job.model === limits.model ? state : `${job.model} · ${state}`;
   item.classList.toggle("failed", job.status === "failed");
   return item;
 }

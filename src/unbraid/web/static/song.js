@@ -1,6 +1,7 @@
 // The view of one song: first its progress, then its mixer.
 
 import { go } from "./address.js";
+import { offerOthers } from "./again.js";
 import * as api from "./api.js";
 import { follow } from "./follow.js";
 import { mixer } from "./mixer.js";
@@ -9,10 +10,10 @@ import { clock, left, track } from "./text.js";
 
 const QUIET = 10_000; // ms between announcements of progress
 
-export function show(id, formats) {
+export function show(id, { formats, models }) {
   $("song").hidden = false;
-  for (const part of ["waiting", "failed-delete", "mixer", "notes"]) $(part).hidden = true;
-  for (const part of ["title", "facts"]) $(part).textContent = "";
+  for (const part of ["waiting", "failed-delete", "mixer", "notes", "again"]) $(part).hidden = true;
+  for (const part of ["title", "facts", "model"]) $(part).textContent = "";
   let leaveMixer = () => {};
   let open = true;
   let announced = 0;
@@ -31,6 +32,8 @@ export function show(id, formats) {
     if (!open) return;
     $("title").textContent = document.title = track(job.name);
     $("facts").textContent = `${clock(job.duration)} · ${job.sample_rate / 1000} kHz · ${{ 1: "mono", 2: "stereo" }[job.channels] ?? `${job.channels} channels`}`;
+    $("model").textContent = `model ${job.model}`;
+    if (job.expires) offerOthers(job, models, () => open);
     if (job.status === "failed") {
       $("waiting").hidden = true;
       $("failed-delete").hidden = false;

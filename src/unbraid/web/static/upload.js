@@ -1,18 +1,20 @@
 // Sending one song.
 
+import { uploadUrl } from "./api.js";
 import { ConnectionError, Refusal } from "./errors.js";
 
 /**
  * Send a song; an error says why it was not taken.
  * @param {File} file
+ * @param {string} model - name of the one to separate it with
  * @param {(fraction: number) => void} onProgress - gets how much has been sent
  * @param {AbortSignal} signal - ends it
  * @returns {Promise<object>} the new job
  */
-export function upload(file, onProgress, signal) {
+export function upload(file, model, onProgress, signal) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest(); // fetch does not say how much has been sent
-    request.open("POST", `/api/jobs?name=${encodeURIComponent(file.name)}`);
+    request.open("POST", uploadUrl(file.name, model));
     request.responseType = "json";
     request.upload.onprogress = (event) => onProgress(event.loaded / event.total);
     request.onload = () => {

@@ -5,7 +5,7 @@ import { $, announce, say } from "./page.js";
 import { sleep } from "./patience.js";
 import { upload } from "./upload.js";
 
-const queue = [];
+const queue = []; // files, each with the model that was chosen for it
 let refused = []; // one line each, since nothing was on its way
 let stop = null; // ends all that is on its way; null while nothing is
 let state = ""; // of the file that is being sent
@@ -13,13 +13,14 @@ let state = ""; // of the file that is being sent
 /**
  * Send files after those that are on their way; one that is refused keeps no other from coming.
  * @param {File[]} files
+ * @param {string} model - name of the one to separate them with
  * @param {{name: string, why: string}[]} refusals - what is not even tried
  * @param {(job: object) => void} onTaken - called for each that is a job now
  * @returns {Promise<object | null>} the new job, if it is the only thing that came since nothing was on its way
  */
-export async function send(files, refusals, onTaken) {
+export async function send(files, model, refusals, onTaken) {
   forget();
-  queue.push(...files);
+  queue.push(...files.map((file) => ({ file, model })));
   for (const { name, why } of refusals) refuse(name, why);
   if (stop || !queue.length) {
     show(state);
@@ -43,16 +44,16 @@ export function forget() {
 async function sendAll(onTaken, signal) {
   const jobs = [];
   while (queue.length && !signal.aborted) {
-    const file = queue.shift();
+    const { file, model } = queue.shift();
     try {
-      const job = await sendOne(file, signal);
+      const job = await sendOne(file, model, signal);
       jobs.push(job);
       onTaken(job);
     } catch (error) {
       if (signal.aborted) break;
       refuse(file.name, error.message);
       if (error instanceof ConnectionError || error.status >= 500) {
-        for (const { name } of queue.splice(0)) refuse(name, "not sent"); // it would meet the same
+        for (const left of queue.splice(0)) refuse(left.file.name, "not sent"); // it would meet the same
       }
     }
   }
@@ -61,12 +62,12 @@ async function sendAll(onTaken, signal) {
 }
 
 /** Send a file, again and again while the server says that it should come later. */
-async function sendOne(file, signal) {
+async function sendOne(file, model, signal) {
   $("sending-name").textContent = file.name;
   for (;;) {
     announce(`Uploading ${file.name}`);
     try {
-      return await upload(file, progress, signal);
+      return await upload(file, model, progress, signal);
     } catch (error) {
       if (!error.wait) throw error;
       $("sending-bar").removeAttribute("value");
