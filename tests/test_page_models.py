@@ -20,8 +20,10 @@ FITS = "document.documentElement.scrollWidth <= document.documentElement.clientW
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory, model) -> Iterator[str]:
-    """A server whose user has added a model of three stems."""
+    """A server whose user has added a model of three stems, and one with a long name."""
     added = tmp_path_factory.mktemp("added")
+    long = added / f"{'long-name-' * 6}.safetensors"
+    long.write_bytes(model.read_bytes())
     three = build(
         "bandsplit", features=4, hidden=4, blocks=1, targets=("vocals", "drums"), residual="rest"
     )
@@ -62,10 +64,14 @@ def test_a_model_is_chosen_and_another_one_afterwards(page, url, tmp_path):
     assert stems(page) == ["Vocals", "Drums", "Rest"]
     expect(page.locator("#model")).to_have_text("model three")
 
-    first = page.url
-    again = page.get_by_role("button", name="Separate song again with tiny")
-    again.focus()
-    page.keyboard.press("Enter")
+    first, asked = page.url, []
+    page.route("**/again?*", lambda route: asked.append(route))
+    page.get_by_role("button", name="Separate song again with tiny").focus()
+    for _ in range(2):
+        page.keyboard.press("Enter")
+    page.wait_for_timeout(50)
+    (once,) = asked
+    once.continue_()
     expect(page.locator("#model")).to_have_text("model tiny")
     assert page.url != first
     assert stems(page) == ["Vocals", "Accompaniment"]
@@ -114,6 +120,15 @@ def test_a_browser_that_remembers_nothing_chooses_all_the_same(page, url):
     assert page.errors == []
 
 
+def test_a_double_click_asks_for_one_song(page, url):
+    asked: list[Any] = []
+    page.route("**/api/example?*", lambda route: asked.append(route))
+    page.goto(url)
+    page.get_by_role("button", name="Try the example song").dblclick()
+    page.wait_for_timeout(50)
+    assert len(asked) == 1
+
+
 def test_one_model_is_no_choice(page, url):
     def answer(route: Any) -> None:
         told = route.fetch().json()
@@ -136,5 +151,5 @@ def test_the_choice_fits_a_phone(page, url, width):
     assert page.evaluate(FITS)
     page.get_by_role("button", name="Try the example song").click()
     stems(page)
-    expect(page.get_by_text("again with")).to_be_visible()
+    expect(page.get_by_role("button", name="again with long")).to_be_visible()
     assert page.evaluate(FITS)

@@ -4,7 +4,7 @@ import { go } from "./address.js";
 import * as api from "./api.js";
 import { acceptDrops } from "./drop.js";
 import { chosen, offer } from "./models.js";
-import { $, announce, attempt, complain, fromTemplate, worry } from "./page.js";
+import { $, announce, attempt, complain, fromTemplate, single, worry } from "./page.js";
 import { patiently } from "./patience.js";
 import { clock, left, track } from "./text.js";
 import * as uploads from "./uploads.js";
@@ -26,12 +26,12 @@ export async function setUp() {
     send([...$("file").files]);
     $("file").value = "";
   });
-  $("example").addEventListener("click", () =>
+  $("example").addEventListener("click", single(() =>
     attempt(async () => {
       const job = await api.example(chosen());
       if (isOpen()) go(job.id);
     }),
-  );
+  ));
   acceptDrops((files, folders) => {
     go("");
     send(files, folders);

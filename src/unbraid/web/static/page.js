@@ -40,6 +40,16 @@ export async function attempt(action) {
   }
 }
 
+/** An action as a handler that does nothing while it is still being done: a double click is one. */
+export function single(action) {
+  let busy = false;
+  return () => {
+    if (busy) return;
+    busy = true;
+    action().finally(() => { busy = false; });
+  };
+}
+
 export function fromTemplate(id) {
   return $(id).content.firstElementChild.cloneNode(true);
 }
