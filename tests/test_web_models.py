@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import logging
 import threading
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import httpx2
 import pytest
@@ -169,6 +172,19 @@ def test_a_song_gets_the_stems_of_the_model_that_is_named(client, song, added, t
     for stem, path in separator.separate_file(song, tmp_path).items():
         served = client.get(f"/api/jobs/{job['id']}/stems/{stem}.wav").content
         assert served == path.read_bytes()
+
+
+def test_stems_of_one_song_by_two_models_have_names_of_their_own(client, song):
+    own = finished(client, upload(client, song))
+    other = finished(client, again(client, own, model="three"))
+
+    for job, track in ((own, "song"), (other, "song (three)")):
+        stem = client.get(f"/api/jobs/{job['id']}/stems/vocals.wav")
+        assert unquote(stem.headers["content-disposition"]).endswith(f"{track} - vocals.wav")
+        stems = client.get(f"/api/jobs/{job['id']}/stems.zip")
+        assert unquote(stems.headers["content-disposition"]).endswith(f"{track} (wav).zip")
+        names = zipfile.ZipFile(io.BytesIO(stems.content)).namelist()
+        assert names == [f"{track}/{stem}.wav" for stem in job["stems"]]
 
 
 def test_without_a_name_it_is_the_servers_own(client, song):

@@ -13,7 +13,7 @@ from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 
 from unbraid.errors import ModelError, UnbraidError
 from unbraid.web.base import make_app, problems, refusal
-from unbraid.web.downloads import track_of, zipped
+from unbraid.web.downloads import zipped
 from unbraid.web.jobs import BusyError, Job
 from unbraid.web.schemas import FORMATS, Format, Health, JobView, ModelView, ServerView
 from unbraid.web.service import Service
@@ -154,7 +154,7 @@ async def events(job: TheJob, service: TheService, request: Request) -> Streamin
 @api.get("/jobs/{job_id}/stems.zip", tags=["stems"], responses=problems(404, 409))
 async def stems_zip(job: TheJob, service: TheService, format: Format = "wav") -> Response:
     """All stems of a song in one archive; those that the format cannot hold come as WAV."""
-    track = track_of(job.name)
+    track = service.track(job)
     entries = [(f"{track}/{path.name}", path) for path in await service.stems(job, format)]
     if not entries:
         raise HTTPException(404, "no stems: the song is not separated yet, or failed")
@@ -181,7 +181,7 @@ async def stem_file(job: TheJob, stem: str, format: Format, service: TheService)
     path = await service.stem(job, stem, format)
     if path is None:
         raise HTTPException(404, f"no such stem; there are: {', '.join(job.stems) or 'none yet'}")
-    name = f"{track_of(job.name)} - {stem}.{format}"
+    name = f"{service.track(job)} - {stem}.{format}"
     return FileResponse(path, media_type=MEDIA_TYPES[format], filename=name)
 
 

@@ -46,10 +46,10 @@ def clean_name(given: str) -> str:
     return visible.strip()[:200] or "song"
 
 
-def track_of(name: str) -> str:
-    """A song's name without suffix, as a folder of any system may be called."""
-    track = re.sub(r'[<>:"/\\|?*]', "_", re.sub(r"\.\w{1,5}$", "", name)).strip(" .")
-    return track or "song"
+def track_of(name: str, model: str | None = None) -> str:
+    """A song's name without suffix, and a model's, as a folder of any system may be called."""
+    shown = re.sub(r"\.\w{1,5}$", "", name) + (f" ({model})" if model else "")
+    return re.sub(r'[<>:"/\\|?*]', "_", shown).strip(" .") or "song"
 
 
 class _Pipe(io.RawIOBase):

@@ -12,7 +12,7 @@ from pathlib import Path
 from starlette.requests import ClientDisconnect
 
 from unbraid.errors import AudioError, UnbraidError
-from unbraid.web.downloads import clean_name, formats_of
+from unbraid.web.downloads import clean_name, formats_of, track_of
 from unbraid.web.jobs import Job, Jobs
 from unbraid.web.models import Model
 from unbraid.web.process import Child, DiedError
@@ -175,6 +175,11 @@ class Service:
         return {
             stem: formats_of(job.sample_rate, job.channels, stem in job.loud) for stem in job.stems
         }
+
+    def track(self, job: Job) -> str:
+        """What a job's downloads are called: with the model, unless it is the server's own."""
+        own = self.jobs.models.choose(None).name
+        return track_of(job.name, None if job.model == own else job.model)
 
     def view(self, job: Job) -> JobView:
         """A job as the API shows it."""
