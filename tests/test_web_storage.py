@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 
 import pytest
 
@@ -69,3 +70,21 @@ def test_records_outlive_a_restart_and_halves_of_uploads_do_not(tmp_path):
     assert list(again.load()) == [(kept, {"name": "絆"})]
     assert not storage.song(half).exists()
     assert again.size(kept) > 4
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_song_that_two_jobs_share_stays_with_the_one_that_is_left(tmp_path, monkeypatch, links):
+    def no_links(*args: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    if not links:
+        monkeypatch.setattr(os, "link", no_links)
+    storage = Storage(tmp_path, 100)
+    first, second = storage.create(), storage.create()
+    storage.song(first).write_bytes(b"song")
+
+    storage.share_song(first, second)
+    storage.remove(first)
+
+    assert storage.song(second).read_bytes() == b"song"
+    assert storage.size(second) == 4
