@@ -147,6 +147,7 @@ class MaskNetwork(nn.Module):
         heard = (frames[..., : len(self.input_mean)] + self.input_mean) * self.input_scale
         x = self.bn1(self.fc1(heard.reshape(t * b, -1))).tanh()  # [t b, n]
         recurrent, _ = self.lstm(x.reshape(t, b, -1))
+        recurrent = recurrent.to(x.dtype)  # cuDNN's are float16 where autocast asks for bfloat16
         x = torch.cat([x, recurrent.reshape(t * b, -1)], dim=-1)  # [t b, 2 n]
         x = self.bn2(self.fc2(x)).relu()
         x = self.bn3(self.fc3(x)).reshape(t, b, c, f)
