@@ -103,13 +103,22 @@ def test_only_what_is_needed_is_taken() -> None:
     results.close()
 
 
-def test_half_a_batch_where_memory_runs_out() -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("Allocation on device"),
+        RuntimeError("MPS backend out of memory (MPS allocated: 5.50 GB, max allowed: 6.8 GB)."),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    ],
+)
+def test_half_a_batch_where_memory_runs_out(error: RuntimeError) -> None:
     sizes = []
 
     def function(batch: torch.Tensor) -> torch.Tensor:
         sizes.append(len(batch))
         if len(batch) > 3:
-            raise torch.OutOfMemoryError("CUDA out of memory")
+            raise error
         return 2 * batch
 
     double, batch = Halving(function), torch.arange(9.0)
@@ -124,4 +133,12 @@ def test_memory_that_holds_no_segment_is_one_line() -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     with pytest.raises(ModelError, match=r"does not hold a segment.*--device cpu"):
+        Halving(function)(torch.zeros(5, 2))
+
+
+def test_other_errors_are_not_taken_for_memory_that_runs_out() -> None:
+    def function(batch: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("expected scalar type Half")
+
+    with pytest.raises(RuntimeError, match="scalar type"):
         Halving(function)(torch.zeros(5, 2))

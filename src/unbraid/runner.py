@@ -147,16 +147,28 @@ class Halving:
             rows = batch[: self._most]
             try:
                 results.append(self._function(rows))
-            except torch.OutOfMemoryError as error:
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
                 if len(rows) == 1:
                     raise ModelError(
                         "the device's memory does not hold a segment: end what else runs there, "
-                        "or use --device cpu"
+                        "give a shorter segment, or use --device cpu"
                     ) from error
                 self._most = len(rows) // 2
             else:
                 batch = batch[len(rows) :]
         return torch.cat(results)
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether a device's memory has run out; MPS and CUDA's libraries have no kind for that."""
+    words = str(error)
+    return (
+        isinstance(error, torch.OutOfMemoryError)
+        or "out of memory" in words
+        or "ALLOC_FAILED" in words
+    )
 
 
 def _asked(model: Any, mixture: Tensor) -> tuple[Tensor, Tensor | None]:
