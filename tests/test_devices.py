@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +84,34 @@ def test_tensors_come_back_to_the_device_they_came_from() -> None:
     stems = Separator(network("conv1d"), "cuda")(song, RATE)
     assert all(stem.is_cuda for stem in stems.values())
     torch.testing.assert_close(sum(stems.values()), song, atol=1e-6, rtol=0)
+
+
+def test_the_same_bits_every_time(monkeypatch) -> None:
+    """By cuDNN's algorithms that have them, whose use is up to the program again afterwards."""
+    made, asked = build("conv1d"), []
+    made.register_forward_hook(lambda *_: asked.append(torch.backends.cudnn.deterministic))
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", False)
+    Separator(made, "cuda")(noise(2, 100), RATE)
+    assert asked == [True]
+    assert not torch.backends.cudnn.deterministic
+
+
+def test_the_precision_is_that_of_the_gpu_that_is_asked_for(monkeypatch) -> None:
+    current = []
+
+    @contextmanager
+    def device(chosen: torch.device) -> Iterator[None]:
+        current.append(chosen.index)
+        yield
+        current.pop()
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "device", device)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: current == [1])
+    made = build("conv1d")
+    monkeypatch.setattr(made, "to", lambda device: made)
+    assert Separator(made, "cuda:0").precision == "float32"
+    assert Separator(made, "cuda:1").precision == "bfloat16"
 
 
 @pytest.mark.parametrize("term", TERMS)

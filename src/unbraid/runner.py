@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, TypeVar
 
 import torch
@@ -104,9 +105,10 @@ class Runner:
 
     def _estimate(self, segments: Tensor) -> Tensor:
         half = self.precision == "bfloat16"
+        repeatable: AbstractContextManager[None] = nullcontext()
         if self.device.type == "cuda":
-            segments = segments.pin_memory()
-        with torch.inference_mode():
+            segments, repeatable = segments.pin_memory(), _repeatable()
+        with torch.inference_mode(), repeatable:
             mixture = segments.to(self.device, non_blocking=True)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
                 estimates, certainty = _asked(self.model, mixture)
@@ -179,6 +181,17 @@ def _asked(model: Any, mixture: Tensor) -> tuple[Tensor, Tensor | None]:
     return estimates.float(), certainty
 
 
+@contextmanager
+def _repeatable() -> Iterator[None]:
+    """Have cuDNN give the same bits every time, which its transposed convolutions else may not."""
+    before = torch.backends.cudnn.deterministic
+    torch.backends.cudnn.deterministic = True
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.deterministic = before
+
+
 def _device(name: str) -> torch.device:
     if name == "auto":
         if torch.cuda.is_available():
@@ -209,6 +222,7 @@ def _precision(name: str, device: torch.device, exported: bool) -> str:
 def _multiplies_halves(device: torch.device) -> bool:
     """Whether the device multiplies bfloat16 natively, which is faster than float32."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        with torch.cuda.device(device):
+            return torch.cuda.is_bf16_supported(including_emulation=False)
     flags = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
     return bool(flags())
