@@ -171,6 +171,20 @@ def test_a_file_that_differs_from_torch_never_appears(tmp_path, monkeypatch, mod
     assert out.read_text() == "older"
 
 
+def test_certainty_that_differs_from_torch_is_told(tmp_path, monkeypatch) -> None:
+    network = saved(tmp_path / "sure.safetensors", "spleeter", **NETWORKS["spleeter"])
+    told = OnnxNetwork.with_certainty
+
+    def unsure(self, mixture):
+        estimates, certainty = told(self, mixture)
+        return estimates, certainty / 2
+
+    monkeypatch.setattr(OnnxNetwork, "with_certainty", unsure)
+    with pytest.raises(ModelError, match="differs from torch"):
+        export(network, tmp_path / "sure.onnx", SEGMENT)
+    assert not (tmp_path / "sure.onnx").exists()
+
+
 def test_shares_of_energy_can_be_exported(tmp_path) -> None:
     """Which export itself compares with torch."""
     network = saved(tmp_path / "both.safetensors", "spleeter", widths=[2, 4], heard=256, ratio=True)

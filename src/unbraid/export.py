@@ -72,11 +72,10 @@ def export(name_or_path: str | Path, out: str | Path, segment: float = SEGMENT) 
         segment=segment_samples(settings, segment),
     )
     graph = _on_real_numbers(network, config.segment)
-    outputs = [OUTPUT, CERTAINTY] if getattr(settings, "presence", 0) else [OUTPUT]
     try:
         with replacing(out) as temporary:
             temporary.touch()  # a folder that can't be written to is known before the work
-            _write(graph, outputs, config.segment, temporary)
+            _write(graph, config.segment, temporary)
             _describe(temporary, config, metadata_of(info, config))
             _compare(OnnxNetwork(temporary), network)
     except OSError as error:
@@ -95,6 +94,8 @@ class _Masking(nn.Module):
     def __init__(self, network: BandSplit | DPRNN | OpenUnmix | Spleeter, stft: MatmulSTFT) -> None:
         super().__init__()
         self.network, self.stft = network, stft
+        tells = isinstance(network, Spleeter) and network.config.presence
+        self.outputs = [OUTPUT, CERTAINTY] if tells else [OUTPUT]
 
     def forward(self, mixture: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """Estimate the targets, and tell how sure the network is of them if it can."""
@@ -103,7 +104,7 @@ class _Masking(nn.Module):
             return self._audio(self._estimates(self.network, spectrum))
         masks, certainty = self.network.masks(_magnitudes(spectrum))
         audio = self._audio(masks.unsqueeze(-1) * spectrum.unsqueeze(1))
-        if not self.network.config.presence:
+        if CERTAINTY not in self.outputs:
             return audio
         return audio, self.network.at_samples(certainty, self.stft.samples)
 
@@ -155,8 +156,9 @@ def _on_real_numbers(network: nn.Module, samples: int) -> nn.Module:
     return _Masking(network, MatmulSTFT(window, config.hop, samples)).eval()
 
 
-def _write(graph: nn.Module, outputs: list[str], samples: int, path: Path) -> None:
+def _write(graph: nn.Module, samples: int, path: Path) -> None:
     """Trace: the exporter that writes LSTMs as LSTMs in every version of torch that we support."""
+    outputs = graph.outputs if isinstance(graph, _Masking) else [OUTPUT]
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")  # that it is the older one; that shapes are fixed
         torch.onnx.export(
@@ -189,7 +191,11 @@ def _compare(exported: OnnxNetwork, network: nn.Module) -> None:
     """Compare on a sound, in a batch of another size than the traced one."""
     sound = sung_in_noise(exported.config.segment, exported.config.sample_rate)
     with torch.inference_mode():
-        difference = float((exported(sound) - network(sound)).abs().max())
+        pairs = [(exported(sound), network(sound))]
+        if isinstance(network, Spleeter):
+            theirs, ours = exported.with_certainty(sound), network.with_certainty(sound)
+            pairs = [*zip(theirs, ours, strict=True)]
+    difference = max(float((made - expected).abs().max()) for made, expected in pairs)
     if not difference < TOLERANCE:
         raise ModelError(f"onnxruntime differs from torch by {difference:.1e}: nothing exported")
 
