@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from unbraid import Separator
-from unbraid.errors import ConfigError, ModelError
+from unbraid.errors import ConfigError, ModelError, UnbraidWarning
 from unbraid.models import build
 from unbraid.runner import Halving, Runner
 
@@ -51,8 +51,22 @@ def test_the_precision_can_be_seen_and_auto_chooses_one() -> None:
 def test_a_device_of_a_number_that_is_not_there(monkeypatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    with pytest.raises(ConfigError, match="device 'cuda:2' is not at hand"):
-        Separator(network(), device="cuda:2")
+    for name in ("cuda:2", "cuda:", "cuda:00", "cpu:", "cpu:1"):
+        with pytest.raises(ConfigError, match=f"device '{name}' is not at hand"):
+            Separator(network(), device=name)
+
+
+def test_a_gpu_that_pytorch_is_not_made_for_is_left_alone(monkeypatch) -> None:
+    def refuse(*_, **__):
+        raise RuntimeError("CUDA error: no kernel image is available\nCUDA kernel errors might be")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch, "zeros", refuse)
+    with pytest.warns(UnbraidWarning, match=r"^the GPU is not used: .*image is available$"):
+        assert Separator(network(), device="auto").device.type == "cpu"
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(ConfigError, match=r"device 'cuda': .*image is available; choose"):
+        Separator(network(), device="cuda")
 
 
 def test_an_unknown_precision() -> None:
@@ -108,6 +122,7 @@ def test_only_what_is_needed_is_taken() -> None:
     [
         torch.OutOfMemoryError("Allocation on device"),
         RuntimeError("MPS backend out of memory (MPS allocated: 5.50 GB, max allowed: 6.8 GB)."),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
         RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
         RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,7 +12,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from unbraid.errors import ConfigError, ModelError
+from unbraid.errors import ConfigError, ModelError, UnbraidWarning
 from unbraid.models.onnx import OnnxNetwork
 from unbraid.wiener import wiener
 
@@ -164,13 +165,9 @@ class Halving:
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether a device's memory has run out; MPS and CUDA's libraries have no kind for that."""
-    words = str(error)
-    return (
-        isinstance(error, torch.OutOfMemoryError)
-        or "out of memory" in words
-        or "ALLOC_FAILED" in words
-    )
+    """Whether a device's memory has run out; only CUDA's allocator has a kind for that."""
+    words = ("out of memory", "not enough memory", "can't allocate memory", "ALLOC_FAILED")
+    return isinstance(error, torch.OutOfMemoryError) or any(word in str(error) for word in words)
 
 
 def _asked(model: Any, mixture: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -195,15 +192,31 @@ def _repeatable() -> Iterator[None]:
 def _device(name: str) -> torch.device:
     if name == "auto":
         if torch.cuda.is_available():
-            return torch.device("cuda")
+            reason = _fault(torch.device("cuda"))
+            if not reason:
+                return torch.device("cuda")
+            warnings.warn(f"the GPU is not used: {reason}", UnbraidWarning, stacklevel=2)
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     counts = {"cpu": 1, "cuda": torch.cuda.device_count() if torch.cuda.is_available() else 0}
     counts["mps"] = int(torch.backends.mps.is_available())
-    kind, _, number = name.partition(":")
-    if not (number or "0").isdecimal() or int(number or 0) >= counts.get(kind, 0):
+    kind, colon, number = name.partition(":")
+    numbers = [str(number) for number in range(counts.get(kind, 0))]
+    if not numbers or (colon and number not in numbers):
         have = ", ".join(kind for kind, count in counts.items() if count)
         raise ConfigError(f"device {name!r} is not at hand here; there is: {have}, or auto")
-    return torch.device(name)
+    device = torch.device(name)
+    if kind == "cuda" and (reason := _fault(device)):
+        raise ConfigError(f"device {name!r}: {reason}; choose another, or cpu")
+    return device
+
+
+def _fault(device: torch.device) -> str | None:
+    """Why a GPU that is there does not compute, as one that PyTorch was not made for."""
+    try:
+        torch.zeros(1, device=device).cos().item()
+    except RuntimeError as error:
+        return str(error).splitlines()[0]
+    return None
 
 
 def _precision(name: str, device: torch.device, exported: bool) -> str:
