@@ -146,6 +146,12 @@ def test_bad_arrays(separator: Separator, audio: np.ndarray, message: str) -> No
         separator(audio, RATE)
 
 
+@pytest.mark.parametrize("rate", [0, -1, float("nan"), float("inf")])
+def test_rates_that_cannot_be(separator: Separator, rate: float) -> None:
+    with pytest.raises(AudioError, match=r"sample_rate .*positive number of Hz"):
+        separator(np.zeros((2, 100), np.float32), rate)
+
+
 def test_arrays_that_may_not_be_written_to(separator: Separator, monkeypatch) -> None:
     """Torch warns of them, but once in a process."""
     taken = []
@@ -337,6 +343,7 @@ def test_what_cannot_be_written_is_refused(separator, tmp_path, options, message
     [
         ({"overlap": 0.6}, "overlap"),
         ({"segment": 0}, "segment"),
+        ({"segment": 1e9}, "segment 1000000000.0.*3600 at most"),
         ({"batch_size": 0}, "batch_size"),
         ({"device": "tpu"}, "device 'tpu'.*cpu"),
         ({"device": "cpu:x"}, "device 'cpu:x'.*cpu"),

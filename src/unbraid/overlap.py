@@ -11,6 +11,7 @@ from torch import Tensor
 from unbraid.errors import ConfigError
 
 SEGMENT = 8.0  # seconds, unless someone wants another length
+LONGEST = 3600.0  # seconds; shorter songs are padded to a segment, in memory
 
 Map = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
 
@@ -23,14 +24,16 @@ def segment_samples(config: Any, seconds: float | None = None) -> int:
         seconds: length that is wanted; by default what the network takes, or `SEGMENT`.
 
     Raises:
-        ConfigError: if the length is not positive, or the network takes another.
+        ConfigError: if the length is not positive or above `LONGEST`, or the network takes another.
     """
     fixed: int | None = getattr(config, "segment", None)
     if seconds is None and fixed is not None:
         return fixed
     seconds = SEGMENT if seconds is None else seconds
-    if not 0 < seconds < float("inf"):
-        raise ConfigError(f"segment {seconds}: give a positive number of seconds")
+    if not 0 < seconds <= LONGEST:
+        raise ConfigError(
+            f"segment {seconds}: give a positive number of seconds, {LONGEST:g} at most"
+        )
     hop: int = getattr(config, "hop", 1)
     samples = max(2, round(seconds * config.sample_rate / hop)) * hop
     if fixed not in (None, samples):

@@ -19,7 +19,7 @@ from unbraid.arrays import Array, as_stereo, checked, like
 from unbraid.audio import AudioReader, AudioWriter, Resampler, quantize
 from unbraid.audio.info import LOSSY_FORMATS, Block
 from unbraid.certainty import opened
-from unbraid.errors import ConfigError, UnbraidWarning
+from unbraid.errors import AudioError, ConfigError, UnbraidWarning
 from unbraid.models import DEFAULT, checkpoint, find
 from unbraid.models.onnx import OnnxNetwork
 from unbraid.naming import check_output, forms_of
@@ -129,8 +129,11 @@ class Separator:
             Stems by name: float32, of the mixture's kind and shape.
 
         Raises:
-            AudioError: if the audio is not floating, not finite or not `[channels, samples]`.
+            AudioError: if the audio is not floating, not finite or not `[channels, samples]`, or
+                there is no such rate.
         """
+        if not 0 < sample_rate < float("inf"):
+            raise AudioError(f"sample_rate {sample_rate}: give a positive number of Hz")
         mixture = checked(audio)
         stems = {stem: np.empty_like(mixture) for stem in self.stems}
         start, duration = 0, mixture.shape[1] / sample_rate
