@@ -14,10 +14,12 @@ import torch
 from pretended_gpu import gpu
 from training_tree import scalars, training_tree
 from unbraid import Separator
+from unbraid.errors import ConfigError
 from unbraid.evaluation import frame_sdr
 from unbraid.models import build
 from unbraid.training import fit
 from unbraid.training.losses import LossConfig, separation_loss
+from unbraid.training.task import SeparationTask
 
 RATE = 44100
 NETWORKS = {
@@ -139,3 +141,13 @@ def test_a_network_is_trained_with_a_teacher_and_validated(
     brief = ["run.steps=1", "run.steps_per_epoch=1", "run.conditions=[as is]", "data.seconds=0.25"]
     fit.run(tree / "tiny.yaml", [f"run.folder={tmp_path}/runs", *settings, *brief])
     assert np.isfinite(scalars(tmp_path / "runs", "valid/loss")).all()
+
+
+def test_a_training_that_memory_does_not_hold_is_one_line(tmp_path: Path, monkeypatch) -> None:
+    def fail(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr(SeparationTask, "training_step", fail)
+    tree = training_tree(tmp_path)
+    with pytest.raises(ConfigError, match=r"does not hold.*data.batch_size=2.*data.seconds=0.5"):
+        fit.run(tree / "tiny.yaml", [f"run.folder={tmp_path}/runs", "run.accelerator=gpu"])

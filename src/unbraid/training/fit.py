@@ -30,6 +30,7 @@ from omegaconf import OmegaConf
 from unbraid.allocator import keep_freed_memory
 from unbraid.errors import ConfigError, ModelError
 from unbraid.models import build, checkpoint, find
+from unbraid.runner import is_out_of_memory
 from unbraid.training import processes, weights
 from unbraid.training.bar import Bar
 from unbraid.training.config import MONITORS, TrainConfig, read_config
@@ -148,8 +149,8 @@ def run(
         The best weights, `.safetensors`.
 
     Raises:
-        ConfigError: for an unknown key, an impossible value, a missing checkpoint, or a folder that
-            holds another run.
+        ConfigError: for an unknown key, an impossible value, a missing checkpoint, a folder that
+            holds another run, or batches that the device's memory does not hold.
         DataError: if the data lacks something.
         ModelError: if the loss is not finite, or the checkpoint is damaged or of another network.
     """
@@ -182,7 +183,16 @@ def train(
     _check_folder(config.folder, resume)
     devices = launch()["devices"]
     with _prepared_machine(config.run.seed, devices if isinstance(devices, int) else 1):
-        return _train(config, minutes, resume, callbacks, launch)
+        try:
+            return _train(config, minutes, resume, callbacks, launch)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            raise ConfigError(
+                f"the device's memory does not hold what a step takes: lower data.batch_size="
+                f"{config.data.batch_size}, with run.accumulate for as many examples a step, or "
+                f"data.seconds={config.data.seconds:g}"
+            ) from error
 
 
 def _train(
