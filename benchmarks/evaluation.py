@@ -2,7 +2,7 @@
 
     python benchmarks/evaluation.py [--seconds 180] [--rounds 3] [--device cpu]
 
-Needs museval (`pip install unbraid[dev]`). Each round times museval and ours one after the other,
+Needs museval (`pip install '.[dev]'`). Each round times museval and ours one after the other,
 so that both meet the same machine; shown are medians over the rounds, of the ratios too.
 The material is 16-bit noise in stereo, two targets, with leakage, filtering and artifacts.
 """
@@ -76,7 +76,7 @@ def load_museval() -> ModuleType:
     """The metrics of museval by themselves: importing the package would need ffmpeg."""
     spec = util.find_spec("museval")
     if spec is None or spec.origin is None:
-        raise SystemExit("museval is missing: pip install 'unbraid[dev]'")
+        raise SystemExit("museval is missing: pip install '.[dev]'")
     path = Path(spec.origin).with_name("metrics.py")
     metrics = util.spec_from_file_location("museval_metrics", path)
     module = util.module_from_spec(metrics)

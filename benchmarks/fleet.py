@@ -2,7 +2,7 @@
 
     python benchmarks/fleet.py [--songs 8] [--rounds 3] [--workers 1 2] [-o FILE.json]
 
-Needs ray (`pip install 'unbraid[ray]'`). Copies of the demo song are separated with every number
+Needs ray (`pip install '.[ray]'`). Copies of the demo song are separated with every number
 of workers, each with one core: by `--engine local --jobs N`, and by Ray with N cores on this
 machine, started before the clock. Rounds run in turns: A B C D A B C D. Shown are medians over the
 rounds; the ratios are medians of the rounds' ratios. Starting the workers counts, starting Ray does
@@ -25,6 +25,7 @@ from statistics import median
 import ray
 import torch
 
+from common import DEMO
 from unbraid import Separator
 from unbraid.audio import probe
 from unbraid.batch import separate_songs
@@ -33,8 +34,6 @@ from unbraid.fleet.cluster import ENVIRONMENT
 from unbraid.models import DEFAULT, find
 from unbraid.planning import Options, plan
 from unbraid.songs import find_songs
-
-DEMO = Path(__file__).parents[1] / "demo" / "lithium.flac"
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ from statistics import median
 
 import soundfile
 
-from growth import DEMO, RATE, environment, lengthened, mixture
+from common import DEMO, RATE, environment, lengthened, mixture
 
 COMMAND = "from unbraid.cli import main; main()"
 WITHOUT = {  # what runs before the command

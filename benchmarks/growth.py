@@ -24,15 +24,9 @@ from statistics import median
 import numpy as np
 import soundfile
 
-RATE = 44100
-DEMO = Path(__file__).parents[1] / "demo" / "lithium.flac"
+from common import DEMO, RATE, environment, lengthened, mixture, peak_mib
+
 SECONDS = {"10 s": 10, "1 min": 60, "10 min": 600, "1 h": 3600, "2 h": 7200}
-# A process of its own: what it starts would else begin with this process's peak as its own.
-LAUNCHER = """
-import resource, subprocess, sys
-subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
-print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
-"""
 
 
 def main() -> None:
@@ -60,16 +54,6 @@ def main() -> None:
         options.output.write_text(json.dumps(report, indent=2) + "\n")
 
 
-def mixture(files: list[Path]) -> np.ndarray:
-    """The sum of the files `[channels, samples]`."""
-    return sum(soundfile.read(file, dtype="float32", always_2d=True)[0].T for file in files)
-
-
-def lengthened(song: np.ndarray, seconds: float) -> np.ndarray:
-    samples = round(seconds * RATE)
-    return np.tile(song, -(-samples // song.shape[1]))[:, :samples]
-
-
 def separated(song: np.ndarray, seconds: int, folder: Path, threads: int) -> dict[str, float]:
     """Seconds from the command to its end, and its peak memory."""
     path, out = folder / "song.wav", folder / "out"
@@ -83,14 +67,6 @@ def separated(song: np.ndarray, seconds: int, folder: Path, threads: int) -> dic
     for file in [path, *out.rglob("*.wav")]:
         file.unlink()
     return {"time_s": took, "peak_mib": peak}
-
-
-def peak_mib(arguments: list[str], threads: int) -> float:
-    """Peak memory of a process."""
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes
-    launched = [sys.executable, "-c", LAUNCHER, *arguments]
-    done = subprocess.run(launched, env=environment(threads), check=True, stdout=subprocess.PIPE)
-    return int(done.stdout) * unit / 2**20
 
 
 def start(song: np.ndarray, folder: Path, threads: int) -> dict[str, float]:
@@ -134,10 +110,6 @@ def written(folder: Path) -> bool:
 def command(song: Path, out: Path) -> list[str]:
     unbraid = [sys.executable, "-m", "unbraid", "separate"]
     return [*unbraid, str(song), "-o", str(out), "--device", "cpu"]
-
-
-def environment(threads: int) -> dict[str, str]:
-    return {**os.environ, "OMP_NUM_THREADS": str(threads)}
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from torch._C._profiler import _ExperimentalConfig
 from torch.autograd.profiler_util import EventList
 from torch.profiler import ProfilerActivity, profile, record_function
 
-from growth import DEMO, RATE, lengthened, mixture
+from common import DEMO, RATE, lengthened, mixture
 from unbraid import cli
 from unbraid.audio import AudioReader, AudioWriter, Resampler
 from unbraid.models import checkpoint, spleeter

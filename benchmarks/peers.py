@@ -10,6 +10,7 @@ their packages. Nothing but a package's networks is imported, so that each does 
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import importlib
 import importlib.util
@@ -18,6 +19,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -146,9 +148,15 @@ SYSTEMS = {"Unbraid": System(unbraid, (), 59.0), **PEERS}
 
 
 def main() -> None:
-    name, file, threads = sys.argv[1:]
-    torch.set_num_threads(int(threads))
-    SYSTEMS[name].load()(np.load(file))
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("system", choices=SYSTEMS)
+    parser.add_argument("audio", type=Path, metavar="AUDIO.npy", help="float32 [2, samples]")
+    parser.add_argument("threads", type=int)
+    asked = parser.parse_args()
+    torch.set_num_threads(asked.threads)
+    SYSTEMS[asked.system].load()(np.load(asked.audio))
 
 
 if __name__ == "__main__":

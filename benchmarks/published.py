@@ -7,9 +7,9 @@ The folder holds one folder of frame-level scores per system, and their LICENSE.
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
-import sys
 from pathlib import Path
 
 from unbraid.evaluation import read_folder
@@ -17,7 +17,11 @@ from unbraid.evaluation.published import FOLDER
 
 
 def main() -> None:
-    source = Path(sys.argv[1])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("scores", type=Path, help="folder of the systems")
+    source = parser.parse_args().scores
     for folder in sorted(path for path in source.iterdir() if path.is_dir()):
         tracks = {}
         for scores in read_folder(folder):

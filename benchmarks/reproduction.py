@@ -73,8 +73,9 @@ def score(runs: Path, songs: Path, out: Path, rounds: int) -> None:
             shutil.copytree(Path(scratch) / system.name / "test", target)
     plot_curves([runs / name for name in NETWORKS], out / "curves.png")
     made = [*tables(scores), costs(weights, rounds)]
-    (out / "tables.md").write_text("\n".join(map(as_markdown, made)))
-    print((out / "tables.md").read_text())
+    text = "\n".join(map(as_markdown, made))
+    (out / "tables.md").write_text(text, encoding="utf-8")
+    print(text)
 
 
 def costs(weights: dict[str, Path], rounds: int) -> Table:

@@ -34,8 +34,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from common import DEMO, RATE, lengthened, mixture, peak_mib
 from cost import counting
-from growth import DEMO, RATE, lengthened, mixture, peak_mib
 from peers import PEERS, SYSTEMS, System, unbraid
 from unbraid import Separator
 from unbraid.models.spleeter import Spleeter
