@@ -301,7 +301,13 @@ def test_save_audio_takes_arrays_of_every_kind(tmp_path):
     torch = pytest.importorskip("torch")
     audio = noise(3000)
     tensor = torch.from_numpy(audio).requires_grad_()
-    for kind in (audio, tensor, audio.astype(np.float64), np.asfortranarray(audio)):
+    negated = (
+        torch.complex(torch.zeros(2, 3000), -tensor).conj().imag
+    )  # a view that is to be negated
+    halves = torch.from_numpy(quantize(audio, "16")).bfloat16()
+    save_audio(tmp_path / "a.wav", halves, RATE)
+    assert np.array_equal(load_audio(tmp_path / "a.wav")[0], halves.float().numpy())
+    for kind in (audio, tensor, negated, audio.astype(np.float64), np.asfortranarray(audio)):
         save_audio(tmp_path / "a.wav", kind, RATE)
         assert np.array_equal(load_audio(tmp_path / "a.wav")[0], audio)
     save_audio(tmp_path / "mono.wav", audio[0], RATE)

@@ -258,7 +258,7 @@ def test_a_graph_keeps_its_segment_and_device(exported: Path) -> None:
     ("options", "message"),
     [
         (["--runtime", "onnx"], f"unbraid export {DEFAULT} {DEFAULT}.onnx"),
-        (["--runtime", "torch", "--model", "EXPORTED"], "onnxruntime"),
+        (["--runtime", "torch", "--model", "EXPORTED"], "--runtime torch does not run exported"),
     ],
 )
 def test_runtimes_that_do_not_fit_the_model(

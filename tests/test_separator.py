@@ -308,7 +308,7 @@ def test_one_stem_alone(separator: Separator, tmp_path: Path) -> None:
     song = tmp_path / "song.wav"
     soundfile.write(song, music(RATE).T, RATE)
     paths = separator.separate_file(
-        song, tmp_path, stems=["accompaniment"], name="{track} ({stem}).{ext}"
+        song, tmp_path, stems="accompaniment", name="{track} ({stem}).{ext}"
     )
     assert list(paths) == ["accompaniment"]
     assert sorted(path.name for path in tmp_path.iterdir()) == [
@@ -329,6 +329,8 @@ def test_unknown_stem(separator: Separator, tmp_path: Path) -> None:
         ({"name": "{track}.{ext}"}, "several stems"),
         ({"format": "mp3", "bit_depth": "24"}, "no bit depth"),
         ({"format": "flac", "bit_depth": "32f"}, "no 32-bit float"),
+        ({"bit_depth": "8"}, "bit_depth '8': give 'auto', '16', '24', '32f'"),
+        ({"bit_depth": 16}, "bit_depth 16: give"),
     ],
 )
 def test_what_cannot_be_written_is_refused(separator, tmp_path, options, message) -> None:
@@ -342,6 +344,7 @@ def test_what_cannot_be_written_is_refused(separator, tmp_path, options, message
     ("options", "message"),
     [
         ({"overlap": 0.6}, "overlap"),
+        ({"wiener": 1.5}, "wiener 1.5: give a number of iterations"),
         ({"segment": 0}, "segment"),
         ({"segment": 1e9}, "segment 1000000000.0.*3600 at most"),
         ({"batch_size": 0}, "batch_size"),

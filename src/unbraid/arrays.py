@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from unbraid.audio.files import as_numpy
 from unbraid.audio.info import Block
 from unbraid.errors import AudioError
 
@@ -21,11 +22,7 @@ def checked(audio: NDArray[np.floating[Any]] | Tensor) -> Block:
     Raises:
         AudioError: if it is not floating, not finite, or of another shape.
     """
-    if isinstance(audio, Tensor):
-        audio = audio.detach().cpu()
-        array = (audio.float() if audio.is_floating_point() else audio).numpy()  # no bfloat16 there
-    else:
-        array = np.asarray(audio)
+    array = as_numpy(audio)
     if not np.issubdtype(array.dtype, np.floating):
         raise AudioError(
             f"audio of {array.dtype}: give floating samples, of which 1.0 is full scale"

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from pathlib import PurePath
 
 from unbraid.audio.info import LOSSY_FORMATS
+from unbraid.audio.quantize import BIT_DEPTHS
 from unbraid.errors import ConfigError
 
 
@@ -20,8 +21,8 @@ def check_output(name: str, stems: Collection[str], format: str, bit_depth: str)
         bit_depth: "auto" (as the song), "16", "24" or "32f".
 
     Raises:
-        ConfigError: a template that is malformed or has one path for several stems, or a format
-            that cannot hold the bit depth.
+        ConfigError: a template that is malformed or has one path for several stems, an unknown bit
+            depth, or a format that cannot hold it.
     """
     try:
         parts = list(string.Formatter().parse(name))
@@ -34,6 +35,10 @@ def check_output(name: str, stems: Collection[str], format: str, bit_depth: str)
         raise ConfigError(f"name {name!r} must end with '.{{ext}}'")
     if len(stems) > 1 and "stem" not in fields:
         raise ConfigError(f"name {name!r} must contain {{stem}}: several stems are written")
+    if bit_depth not in ("auto", *BIT_DEPTHS):
+        raise ConfigError(
+            f"bit_depth {bit_depth!r}: give 'auto', {', '.join(map(repr, BIT_DEPTHS))}"
+        )
     if format == "flac" and bit_depth == "32f":
         raise ConfigError("flac holds no 32-bit float: choose 24 bits, or wav")
     if format in LOSSY_FORMATS and bit_depth != "auto":

@@ -61,6 +61,9 @@ class Separator:
         precision: `float32`, `bfloat16`, or `auto` for what the device does faster.
 
     Attributes:
+        model: the network, on the device.
+        stems: names of what it makes of a mixture, the residual last.
+        sample_rate: of the network in Hz; songs of other rates are resampled to it and back.
         device: that the network is on.
         precision: that it computes in, `float32` or `bfloat16`.
 
@@ -82,7 +85,7 @@ class Separator:
             raise ConfigError(f"overlap {overlap}: give a part of the segment from 0 to 0.5")
         if batch_size is not None and batch_size < 1:
             raise ConfigError(f"batch_size {batch_size}: give 1 or more")
-        if wiener < 0:
+        if not isinstance(wiener, int) or wiener < 0:
             raise ConfigError(f"wiener {wiener}: give a number of iterations, 0 for none")
         self._runner = Runner(model, device, precision, batch_size, wiener)
         self.model = self._runner.model
@@ -209,7 +212,7 @@ class Separator:
         path: str | Path,
         out_dir: str | Path = ".",
         *,
-        stems: Sequence[str] | None = None,
+        stems: str | Sequence[str] | None = None,
         name: str = "{track}/{stem}.{ext}",
         format: str = "wav",
         bit_depth: str = "auto",
@@ -223,7 +226,7 @@ class Separator:
         Args:
             path: audio file, or video file with sound.
             out_dir: folder for the stems.
-            stems: those to write; all by default.
+            stems: the one or those to write; all by default.
             name: template of their paths, with `{track}`, `{stem}` and `{ext}`.
             format: `wav`, `flac`, `mp3`, `ogg` or `opus`, which holds 48 kHz but not 44.1 kHz.
             bit_depth: `16`, `24`, `32f`, or `auto` for the input's.
@@ -238,7 +241,7 @@ class Separator:
             ConfigError: for an unknown stem, a bad template, a bit depth that the format cannot
                 hold, or a stem that would replace the input.
         """
-        wanted = tuple(stems or self.stems)
+        wanted = (stems,) if isinstance(stems, str) else tuple(stems or self.stems)
         for stem in wanted:
             if stem not in self.stems:
                 raise ConfigError(f"no stem {stem!r}; the model makes: {', '.join(self.stems)}")

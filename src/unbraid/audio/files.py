@@ -61,9 +61,7 @@ def save_audio(
     Raises:
         AudioError: the array is not audio, or the file cannot be written.
     """
-    if hasattr(audio, "detach"):  # a torch tensor, without importing torch
-        audio = audio.detach().cpu().numpy()
-    array = np.atleast_2d(np.asarray(audio))
+    array = np.atleast_2d(as_numpy(audio))
     if array.ndim != 2 or array.dtype.kind != "f":
         raise AudioError(
             f"{path}: audio is floating point [channels, samples],"
@@ -75,3 +73,11 @@ def save_audio(
         for start in range(0, array.shape[1], _BLOCK):
             writer.write(array[:, start : start + _BLOCK].astype(np.float32))
     return writer.path
+
+
+def as_numpy(audio: Any) -> np.ndarray:
+    """A NumPy array or a torch tensor as NumPy's; torch is not imported for that."""
+    if hasattr(audio, "detach"):
+        audio = audio.detach().cpu().resolve_neg()
+        return (audio.float() if audio.is_floating_point() else audio).numpy()  # no bfloat16 there
+    return np.asarray(audio)

@@ -191,9 +191,10 @@ def separate(
 def _check_runtime(runtime: Runtime, engine: Engine, weights: Path) -> None:
     if weights.suffix == ".onnx":
         if runtime is Runtime.torch or engine is Engine.ray:
+            asked = "--runtime torch" if runtime is Runtime.torch else "--engine ray"
             raise UnbraidError(
-                f"{weights}: exported networks run in onnxruntime, on this machine; name the model "
-                "that it was made of"
+                f"{weights}: {asked} does not run exported networks; name the model that it was "
+                "made of"
             )
     elif runtime is Runtime.onnx:
         exported = f"{weights.stem}.onnx"
