@@ -383,6 +383,20 @@ def test_truncated(tmp_path, name):
     assert "damaged" in one_line_error(path)
 
 
+def test_integers_of_64_bits(tmp_path):
+    """Neither libsndfile reads them nor does PyAV give them to NumPy."""
+    path, audio = tmp_path / "a.wav", tone(1000)
+    soundfile.write(path, audio.T, RATE, "DOUBLE")
+    data = bytearray(path.read_bytes())
+    data[data.index(b"fmt ") + 8] = 1  # PCM in place of floats
+    start = data.index(b"data") + 8
+    integers = np.rint(audio.T.astype(np.float64) * 2.0**63).astype("<i8")
+    data[start : start + integers.nbytes] = integers.tobytes()
+    path.write_bytes(data)
+    assert probe(path).bit_depth == "32f"
+    np.testing.assert_allclose(load_audio(path)[0], audio, atol=2**-24)
+
+
 def overstating_ogg(path: Path, missing: int) -> np.ndarray:
     """A Vorbis file that ends some samples before the length in its last page; what it holds."""
     soundfile.write(path, tone(3 * RATE).T, RATE)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from av import AudioFrame, AudioResampler
 
 _MOST_PLANES = 7  # of more, PyAV does not find the last: it reads on, and crashes the process
+_AS_FLOATS = {"s64": "dbl"}  # integers that NumPy is not given
 
 
 class FrameConverter:
@@ -25,8 +26,8 @@ class FrameConverter:
     def __call__(self, frame: AudioFrame) -> Block:
         """The samples of a frame as float32 `[channels, samples]`."""
         channels = frame.layout.nb_channels
-        if frame.format.is_planar and channels > _MOST_PLANES:
-            frame = self._packed(frame)
+        if frame.format.name in _AS_FLOATS or (frame.format.is_planar and channels > _MOST_PLANES):
+            frame = self._convertible(frame)
         array = frame.to_ndarray()
         if frame.format.is_packed:
             array = array.reshape(-1, channels).T
@@ -37,12 +38,13 @@ class FrameConverter:
         scaled: Block = (array.astype(np.float32) - centre) / scale
         return scaled
 
-    def _packed(self, frame: AudioFrame) -> AudioFrame:
+    def _convertible(self, frame: AudioFrame) -> AudioFrame:
         """The same samples, interleaved; without a change of rate, nothing is held back."""
         from av import AudioResampler
 
-        kind = (frame.format.packed.name, frame.layout.name, frame.sample_rate)
+        packed = frame.format.packed.name
+        kind = (_AS_FLOATS.get(packed, packed), frame.layout.name, frame.sample_rate)
         if kind != self._kind:  # making a resampler takes longer than a frame
             self._kind, self._packer = kind, AudioResampler(*kind)
-        (packed,) = self._packer.resample(frame)
-        return packed
+        (converted,) = self._packer.resample(frame)
+        return converted
