@@ -383,6 +383,14 @@ def test_truncated(tmp_path, name):
     assert "damaged" in one_line_error(path)
 
 
+def test_a_chain_of_ogg_streams_is_read_to_its_end(tmp_path):
+    for name in ("first.ogg", "second.ogg"):
+        soundfile.write(tmp_path / name, tone(RATE).T, RATE)
+    path = tmp_path / "radio.ogg"
+    path.write_bytes(b"".join((tmp_path / f"{n}.ogg").read_bytes() for n in ("first", "second")))
+    assert 0 <= load_audio(path)[0].shape[1] - 2 * RATE < 1024  # the joint may be longer
+
+
 def test_integers_of_64_bits(tmp_path):
     """Neither libsndfile reads them nor does PyAV give them to NumPy."""
     path, audio = tmp_path / "a.wav", tone(1000)

@@ -13,7 +13,7 @@ import soundfile
 
 from unbraid.audio.frames import FrameConverter
 from unbraid.audio.info import AudioInfo, Block, native
-from unbraid.audio.ogg import breaks_off
+from unbraid.audio.ogg import breaks_off, is_chain
 from unbraid.audio.promise import counts_frames, held_part, seconds
 from unbraid.audio.speakers import from_vorbis
 from unbraid.errors import AudioError
@@ -56,9 +56,13 @@ class LibsndfileDecoder:
             lossy=not file.subtype.startswith(_LOSSLESS),
         )
         # libsndfile stops at the length it knows, which for an unfinished recording is 0, and for
-        # an mp3 without a Xing header a guess; its Opus seeks after every block: not exact.
+        # an mp3 without a Xing header a guess; its Opus seeks after every block: not exact. Of a
+        # chain of Ogg streams it reads the first.
         self.exact = (
-            0 < file.frames < _UNKNOWN_LENGTH and file.format != "MP3" and file.subtype != "OPUS"
+            0 < file.frames < _UNKNOWN_LENGTH
+            and file.format != "MP3"
+            and file.subtype != "OPUS"
+            and not (file.format == "OGG" and is_chain(path))
         )
         self.seekable = file.seekable() and (
             file.subtype.startswith("PCM_") or file.subtype in ("FLOAT", "DOUBLE")

@@ -1,13 +1,15 @@
-"""Ogg files, page by page: making them reproducible, and seeing that one breaks off."""
+"""Ogg files, page by page: making them reproducible, seeing that one breaks off or is a chain."""
 
 from __future__ import annotations
 
 import os
 import struct
 from pathlib import Path
+from typing import BinaryIO
 
 _PAGE_HEADER = 27  # bytes, up to the segment table
-_SERIAL, _CRC = 14, 22  # offsets of the two fields in the page header
+_FLAGS, _SERIAL, _CRC = 5, 14, 22  # offsets of fields in the page header
+_FIRST = 2  # flag of a stream's first page
 _LONGEST_PAGE = _PAGE_HEADER + 255 + 255 * 255
 _POLYNOMIAL = 0x04C11DB7
 
@@ -15,17 +17,36 @@ _POLYNOMIAL = 0x04C11DB7
 def breaks_off(path: Path) -> bool:
     """Whether an Ogg file ends within a page. One that ends after a page may be whole."""
     with path.open("rb") as file:
-        file.seek(max(0, os.fstat(file.fileno()).st_size - _LONGEST_PAGE))
-        end = file.read()
-    start = end.rfind(b"OggS")
-    if start < 0:  # something else follows the last page
+        page = _last_page(file)
+    if page is None:
         return False
-    page = end[start:]
     if len(page) < _PAGE_HEADER:
         return True
     segments = page[_PAGE_HEADER - 1]
     table = page[_PAGE_HEADER:][:segments]
     return len(page) < _PAGE_HEADER + segments + sum(table)
+
+
+def is_chain(path: Path) -> bool:
+    """Whether an Ogg file ends with another stream than it begins with, as recorded radio does."""
+    with path.open("rb") as file:
+        last = _last_page(file)
+        if last is None or len(last) < _PAGE_HEADER:
+            return False
+        file.seek(0)
+        while len(header := file.read(_PAGE_HEADER)) == _PAGE_HEADER and header[_FLAGS] & _FIRST:
+            if header[_SERIAL : _CRC - 4] == last[_SERIAL : _CRC - 4]:
+                return False
+            file.seek(sum(file.read(header[-1])), os.SEEK_CUR)
+    return True
+
+
+def _last_page(file: BinaryIO) -> bytes | None:
+    """The last page and what follows it; None if more follows than a page could have."""
+    file.seek(max(0, os.fstat(file.fileno()).st_size - _LONGEST_PAGE))
+    end = file.read()
+    start = end.rfind(b"OggS")
+    return None if start < 0 else end[start:]
 
 
 def set_serial(path: Path, serial: int = 1) -> None:
