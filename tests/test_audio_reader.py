@@ -383,6 +383,29 @@ def test_truncated(tmp_path, name):
     assert "damaged" in one_line_error(path)
 
 
+def test_a_song_of_which_nothing_but_the_header_is_there_is_told(tmp_path):
+    for name, header in [("a.au", 24), ("a.wav", 44), ("a.wv", 50_000)]:
+        path = tmp_path / name
+        if name == "a.wv":
+            encode(path, "wavpack", tone(RATE), "s16p")
+        else:
+            soundfile.write(path, tone(RATE).T, RATE)
+        path.write_bytes(path.read_bytes()[:header])
+        audio, _ = load_audio(path)
+        promised = probe(path).promised_duration
+        assert audio.shape[1] == 0
+        assert promised is not None
+        assert promised >= 1
+
+
+def test_a_header_that_breaks_off_is_no_bug(tmp_path):
+    path = tmp_path / "a.au"
+    soundfile.write(path, tone(1000).T, RATE)
+    path.write_bytes(path.read_bytes()[:11])
+    with contextlib.suppress(AudioError):
+        load_audio(path)
+
+
 def test_a_chain_of_ogg_streams_is_read_to_its_end(tmp_path):
     for name in ("first.ogg", "second.ogg"):
         soundfile.write(tmp_path / name, tone(RATE).T, RATE)

@@ -104,7 +104,9 @@ def _promised(path: Path, file: soundfile.SoundFile) -> float | None:
     if file.format == "OGG":
         return math.inf if breaks_off(path) else None
     held = held_part(path)
-    return file.frames / file.samplerate / held if held else None
+    if held is None:
+        return None
+    return file.frames / file.samplerate / held if held else math.inf
 
 
 def _may_be_mp3(path: Path) -> bool:
@@ -197,6 +199,8 @@ class AvDecoder:
         name = self._container.format.name
         if name == "ogg":
             return math.inf if breaks_off(self._path) else None
+        if held_part(self._path) == 0:  # a header alone, in which libsndfile sees no sound either
+            return math.inf
         if name in ("avi", "caf"):  # the duration is that of what is there
             return float(stream.frames * (stream.time_base or 0)) or None
         if duration is None:
@@ -208,7 +212,8 @@ class AvDecoder:
             start = float((stream.start_time or 0) * (stream.time_base or 0))
             own = duration if tag is None else min(duration, seconds(tag))
             return own - start
-        return duration if name == "mp3" and counts_frames(self._path) else None
+        told = name == "wv" or (name == "mp3" and counts_frames(self._path))
+        return duration if told else None
 
     def _decode(self, stream: AudioStream) -> Iterator[AudioFrame]:
         """All frames. Junk before and after the music of a bare mp3 is skipped, as players do."""

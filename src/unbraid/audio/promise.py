@@ -48,13 +48,14 @@ def held_part(path: Path) -> float | None:
         if sound is None:
             return None
         start, promised = sound
-        return min(1.0, (os.fstat(file.fileno()).st_size - start) / promised)
+        held = os.fstat(file.fileno()).st_size - start
+        return min(max(held / promised, 0.0), 1.0)
 
 
 def _sound(file: BinaryIO) -> tuple[int, int] | None:
     """Where the sound begins, and the size that it is said to have, in bytes."""
     head = file.read(40)
-    if head[:4] in _AU:
+    if head[:4] in _AU and len(head) >= 12:
         start, size = _AU[head[:4]].unpack(head[4:12])
         return (start, size) if 0 < size < _PIPED else None
     is_w64 = head[:4] == b"riff" and head[24:28] == b"wave"
