@@ -348,6 +348,12 @@ def test_what_is_not_audio(tmp_path, capfd):
     assert capfd.readouterr().err == ""  # no decoder speaks for itself
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a system without named pipes")
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.wav")
+    assert "a pipe" in one_line_error(tmp_path / "a.wav")
+
+
 def test_a_wav_file_called_mp3_is_read_as_what_it_is(tmp_path):
     soundfile.write(tmp_path / "a.mp3", tone(RATE).T, RATE, format="WAV")
     assert (probe(tmp_path / "a.mp3").format, probe(tmp_path / "a.mp3").samples) == ("wav", RATE)

@@ -120,6 +120,8 @@ def probe(path: str | os.PathLike[str], stream: int = 0) -> AudioInfo:
 
 def _check_file(path: Path) -> None:
     """Raise for what no decoder need look at."""
+    if os.path.exists(path) and path.is_fifo():  # opening it would wait for who writes to it
+        raise AudioError(f"{path}: a pipe, which is not read; save what comes out of it to a file")
     try:
         with path.open("rb") as file:
             empty = not file.read(1)
