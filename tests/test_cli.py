@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from unbraid.audio import load_audio, probe, save_audio
+from unbraid.progress import Display
 
 RATE = 44100
 
@@ -228,6 +229,24 @@ def test_interrupting_leaves_no_partial_file(tmp_path, model, jobs, number):
     assert process.returncode == 130
     assert said.split() == ["cancelled"]
     assert files_in(tmp_path / "out") == set()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a POSIX shell")
+def test_a_standard_output_that_is_closed_or_full_is_no_bug(tmp_path, monkeypatch):
+    def info_into(place: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "unbraid", "info", str(make_song(tmp_path / "a.wav"))]
+        shell = ["sh", "-c", f'exec "$@" >{place}', "sh"]
+        return subprocess.run([*shell, *command], stderr=subprocess.PIPE, text=True)
+
+    closed = info_into("&-")
+    assert (closed.returncode, closed.stderr) == (0, "")
+    if os.path.exists("/dev/full"):
+        full = info_into("/dev/full")
+        assert (full.returncode, full.stderr) == (1, "error: No space left on device\n")
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    with Display(1):
+        pass
 
 
 def test_info_says_what_a_file_holds(tmp_path):

@@ -69,7 +69,7 @@ class Display:
             console=self._console,
             transient=True,
             disable=not self._live,
-            redirect_stderr=sys.stderr.isatty(),
+            redirect_stderr=sys.stderr is not None and sys.stderr.isatty(),
             expand=True,
         )
         self._bar_of: dict[PurePath, TaskID] = {}

@@ -6,7 +6,7 @@ import signal
 import sys
 
 from unbraid.cli.app import app
-from unbraid.errors import UnbraidError
+from unbraid.errors import UnbraidError, describe
 
 # isort: split
 # each adds its commands, in the order of --help
@@ -16,13 +16,14 @@ from unbraid.cli import separate, serve, models, train, evaluate, report, data, 
 def main() -> None:
     """Runs the command line; what the user can mend ends in one line and exit code 1."""
     for stream in (sys.stdout, sys.stderr):  # a name that the terminal cannot show is no error
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+        if stream is not None:  # a service may have none
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     for name in ("SIGTERM", "SIGHUP"):  # end as Ctrl-C does, without leaving files; nohup holds
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, signal.default_int_handler)
     try:
         app()
-    except UnbraidError as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (UnbraidError, OSError) as error:  # such as no room for what is printed
+        print(f"error: {describe(error)}", file=sys.stderr)
         sys.exit(1)
