@@ -6,6 +6,7 @@ import errno
 import hashlib
 import io
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -249,6 +250,25 @@ def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch, name, room, failure):
     if expected is AudioError:
         assert "the disk is full" in str(caught.value)
     assert names(tmp_path) == []
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="a system without timers")
+@pytest.mark.parametrize("name", ["a.mp3", "a.flac"])
+def test_no_interruption_is_lost(tmp_path, name):
+    """Whatever code it comes in, Python's that the encoder calls included."""
+    block = noise(5000)
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        for number in range(40):
+            with pytest.raises(KeyboardInterrupt), AudioWriter(tmp_path / name, RATE, 2) as writer:
+                signal.setitimer(signal.ITIMER_REAL, 0.005 + number / 10_007)
+                end = time.monotonic() + 5
+                while time.monotonic() < end:
+                    writer.write(block)
+            assert names(tmp_path) == []
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def test_a_full_disk_while_becoming_float(tmp_path, monkeypatch):

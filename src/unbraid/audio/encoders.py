@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import errno
 import struct
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import PurePath
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol, TypeVar
 
 import numpy as np
 import soundfile
@@ -15,6 +18,8 @@ from unbraid.audio.info import Block
 from unbraid.audio.quantize import to_integers
 from unbraid.audio.speakers import to_vorbis
 from unbraid.errors import AudioError
+
+Result = TypeVar("Result")
 
 RIFF_LIMIT = 2**32 - 1  # bytes; the header of a longer WAV file is RF64
 
@@ -150,7 +155,9 @@ class LibsndfileEncoder:
         self._bits = int(bit_depth) if codec.subtype is None else None
         self._ogg = codec.format == "OGG"
         self._sink = _Sink(file)
-        self._file = soundfile.SoundFile(
+        self._turn = threading.Lock()
+        self._file = self._apart(
+            soundfile.SoundFile,
             self._sink,
             "w",
             samplerate=sample_rate,
@@ -167,7 +174,7 @@ class LibsndfileEncoder:
         if self._bits is not None:  # libsndfile takes integers from the upper bits
             interleaved = to_integers(interleaved, self._bits) << (32 - self._bits)
         try:
-            self._file.write(interleaved)
+            self._apart(self._file.write, interleaved)
         except (soundfile.SoundFileError, AssertionError) as error:  # soundfile asserts the count
             self._sink.check()
             raise OSError(errno.EIO, f"libsndfile: {error}") from error
@@ -176,11 +183,26 @@ class LibsndfileEncoder:
     def finish(self) -> None:
         """Flush the codec and write the final header."""
         try:
-            self._file.close()
+            self._apart(self._file.close)
         except soundfile.SoundFileError as error:
             self._sink.check()
             raise OSError(errno.EIO, f"libsndfile: {error}") from error
         self._sink.check()
+
+    def _apart(self, function: Callable[..., Result], *arguments: Any, **options: Any) -> Result:
+        """Call a function of libsndfile in a thread of its own.
+
+        It calls Python back to write bytes. An interruption that Python raised there would be
+        lost; it raises them in the main thread alone. One that comes while a thread is started
+        may leave it to itself: the next waits for it.
+        """
+
+        def call() -> Result:
+            with self._turn:
+                return function(*arguments, **options)
+
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(call).result()
 
 
 class _Sink:
@@ -198,7 +220,7 @@ class _Sink:
     def write(self, data: bytes) -> int:
         try:
             return self._file.write(data)
-        except BaseException as error:  # also KeyboardInterrupt: raised again by `check`
+        except BaseException as error:  # raised again by `check`
             self._error = self._error or error
             return 0
 
