@@ -43,6 +43,15 @@ def test_short_and_silent_files_are_drawn(tmp_path, samples, rate):
     assert (tmp_path / "a.png").exists()
 
 
+@pytest.mark.parametrize("rate", [1, 40, 80])
+def test_a_file_whose_rate_leaves_nothing_to_show_is_drawn(tmp_path, rate):
+    noise = np.random.default_rng(0).normal(0, 0.1, (1, 200)).astype(np.float32)
+    save_audio(tmp_path / "a.wav", noise, rate)
+    made = plot.overview(tmp_path / "a.wav")
+    assert made.top > plot.LOWEST
+    assert np.isfinite(made.level).all()
+
+
 @pytest.mark.parametrize("seconds", [0.2, 20, 120])
 def test_an_overview_measures_level_frequency_and_length(tmp_path, seconds):
     made = plot.overview(sine(tmp_path / "a.wav", seconds, 1000.0))

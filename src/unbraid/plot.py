@@ -87,7 +87,7 @@ def overview(path: Path) -> Overview:
     if samples is None:
         with AudioReader(path) as reader:
             samples = sum(block.shape[1] for block in _blocks(reader))
-    n_fft = int(2 ** round(np.log2(WINDOW * rate)))
+    n_fft = max(64, int(2 ** round(np.log2(WINDOW * rate))))
     hop = min(max(samples // COLUMNS, 64), n_fft // 2)
     frames = max(1, -(-samples // hop))
     columns = min(COLUMNS, frames)
@@ -114,7 +114,7 @@ def overview(path: Path) -> Overview:
             np.add.at(count, column, 1)
             held, done = held[:, new * hop :], done + new
     count = np.maximum(count, 1)  # a file may be shorter than it says
-    top = min(HIGHEST, rate / 2)
+    top = max(min(HIGHEST, rate / 2), 2 * LOWEST)
     level = 10 * np.log10(_log_rows(n_fft, rate, top) @ (power.T / count) + 1e-12)
     return Overview(low, high, np.sqrt(square / count), level, max(samples, 1) / rate, top)
 
@@ -139,7 +139,7 @@ def _log_rows(n_fft: int, rate: int, top: float) -> Array:
     """Weights `[ROWS, bins]` that average bins over rows of equal width in log frequency."""
     points = 32  # of a row, each interpolated between two bins
     place = (np.arange(ROWS * points) + 0.5) / (ROWS * points)
-    bins = LOWEST * (top / LOWEST) ** place * n_fft / rate
+    bins = np.minimum(LOWEST * (top / LOWEST) ** place * n_fft / rate, n_fft / 2)
     below = np.minimum(bins.astype(int), n_fft // 2 - 1)
     row = np.repeat(np.arange(ROWS), points)
     weights = np.zeros((ROWS, n_fft // 2 + 1), np.float32)
