@@ -6,6 +6,7 @@ import errno
 import hashlib
 import io
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -269,6 +270,16 @@ def test_no_interruption_is_lost(tmp_path, name):
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="open files are not removed")
+def test_a_folder_that_was_removed_meanwhile_is_named_as_the_reason(tmp_path):
+    with (
+        pytest.raises(AudioError, match="No such file or directory"),
+        AudioWriter(tmp_path / "out" / "a.wav", RATE, 2) as writer,
+    ):
+        writer.write(noise(5000))
+        shutil.rmtree(tmp_path / "out")
 
 
 def test_a_full_disk_while_becoming_float(tmp_path, monkeypatch):

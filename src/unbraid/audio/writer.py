@@ -194,6 +194,7 @@ class AudioWriter:
         try:
             arrived = soundfile.info(native(self._temporary)).frames
         except soundfile.SoundFileError as error:
+            self._temporary.stat()  # OSError if somebody removed the folder
             reason = str(error) if self.samples else f"{self._suffix[1:]} cannot hold 0 samples"
             raise AudioError(f"{self.path}: not written: {reason}; use .wav") from error
         if arrived != self.samples:
