@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from unbraid.audio import AudioReader, AudioWriter, load_audio, save_audio
-from unbraid.batch import separate_songs
+from unbraid.batch import separate_song, separate_songs
 from unbraid.errors import AudioError, ConfigError, UnbraidWarning
-from unbraid.planning import Options, check_options, plan
+from unbraid.planning import Options, Task, check_options, plan
 from unbraid.songs import Song, find_songs
 
 STEMS = ("vocals", "accompaniment")
@@ -283,6 +283,12 @@ def test_an_output_folder_that_is_a_file_is_refused(tmp_path):
 def test_warnings_come_with_the_result(tmp_path):
     results = run([make_song(tmp_path / "wide.wav", channels=6)], tmp_path / "out")
     assert results["wide.wav"].warnings == ("more than two channels",)
+
+
+def test_the_length_of_a_song_is_that_of_its_stems_whatever_it_says(tmp_path):
+    task = Task(Song(make_song(tmp_path / "a.wav", samples=4000)), None, duration=99.0)
+    result = separate_song(Halver(), task, Options(tmp_path / "out", STEMS), lambda fraction: None)
+    assert result.duration == 4000 / 8000
 
 
 def test_a_plot_lies_beside_the_stems(tmp_path):

@@ -103,7 +103,7 @@ def separate_song(
                 progress=progress,
             )
         elapsed = time.perf_counter() - start
-        duration = task.duration or probe(next(iter(files.values()))).duration or 0.0
+        duration = probe(next(iter(files.values()))).duration or 0.0  # the song's own may be wrong
         if task.plot:
             from unbraid.plot import plot_files
 
