@@ -212,7 +212,8 @@ class AvDecoder:
             start = float((stream.start_time or 0) * (stream.time_base or 0))
             own = duration if tag is None else min(duration, seconds(tag))
             return own - start
-        told = name == "wv" or (name == "mp3" and counts_frames(self._path))
+        silent = self._pending is None  # not a frame is there
+        told = silent or name == "wv" or (name == "mp3" and counts_frames(self._path))
         return duration if told else None
 
     def _decode(self, stream: AudioStream) -> Iterator[AudioFrame]:
