@@ -263,6 +263,17 @@ def test_a_stem_that_is_never_certain_is_silent_and_a_warning_tells(tmp_path, ra
     )
 
 
+def test_of_a_silent_stem_of_an_array_a_warning_tells_where_it_was_asked_for() -> None:
+    soft = music(11 * RATE).clip(-0.1, 0.1)
+    with pytest.warns(UnbraidWarning, match="nothing was taken for vocals") as told:
+        stems = Separator(Unsure())(soft, RATE)
+    assert [each.filename for each in told] == [__file__]
+    assert not stems["vocals"].any()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Separator(Unsure())(np.zeros_like(soft), RATE)
+
+
 def test_warnings_of_silence_come_in_the_order_of_the_stems(tmp_path: Path) -> None:
     targets = ("vocals", "drums", "bass", "guitar", "piano")
 

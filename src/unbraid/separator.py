@@ -119,7 +119,8 @@ class Separator:
         """Separate a song.
 
         Mono is separated as two equal channels and comes back as mono. Of more than two channels
-        the first two are separated, and the rest goes to the last stem, the accompaniment.
+        the first two are separated, and the rest goes to the last stem, the accompaniment. Of
+        vocals that are silent throughout an `UnbraidWarning` tells, as of more than two channels.
 
         Args:
             audio: mixture `[channels, samples]` or `[samples]`, floating, 1.0 is full scale;
@@ -148,6 +149,8 @@ class Separator:
             for stem, part in block.items():
                 stems[stem][:, start:stop] = part
             start = stop
+        if stems[self.stems[-1]].any():
+            notices.warn_of_silence(stem for stem in self.stems if not stems[stem].any())
         return Separation({stem: like(audio, out) for stem, out in stems.items()}, sample_rate)
 
     def blocks(
