@@ -146,6 +146,14 @@ def test_bad_arrays(separator: Separator, audio: np.ndarray, message: str) -> No
         separator(audio, RATE)
 
 
+def test_long_blocks_of_a_few_hertz_are_cut_before_they_are_resampled(separator) -> None:
+    mixture = music(1300)
+    blocks = list(separator.blocks([mixture], 50, 2))
+    assert max(block["vocals"].shape[1] for block in blocks) == 500
+    whole = {stem: np.concatenate([block[stem] for block in blocks], 1) for stem in blocks[0]}
+    names_sum_to(whole, mixture)
+
+
 @pytest.mark.parametrize("rate", [0, -1, float("nan"), float("inf")])
 def test_rates_that_cannot_be(separator: Separator, rate: float) -> None:
     with pytest.raises(AudioError, match=r"sample_rate .*positive number of Hz"):

@@ -12,10 +12,10 @@ from typing import Any, Generic
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from unbraid import notices
-from unbraid.arrays import Array, as_stereo, checked, like
+from unbraid.arrays import Array, checked, like
 from unbraid.audio import AudioReader, AudioWriter, Resampler, quantize
 from unbraid.audio.info import LOSSY_FORMATS, Block
 from unbraid.certainty import opened
@@ -25,10 +25,9 @@ from unbraid.models.onnx import OnnxNetwork
 from unbraid.naming import check_output, forms_of
 from unbraid.overlap import crossfaded, fade_samples, segment_samples
 from unbraid.runner import Runner
+from unbraid.streams import keeping, pieces, read, resampled, slices, told
 
 Progress = Callable[[float], object]
-
-BLOCK = 1 << 17  # samples to take from an array or a file at a time
 
 
 class Separation(dict[str, Array], Generic[Array]):
@@ -142,7 +141,7 @@ class Separator:
         stems = {stem: np.empty_like(mixture) for stem in self.stems}
         start, duration = 0, mixture.shape[1] / sample_rate
         blocks = self.blocks(
-            _slices(mixture), sample_rate, len(mixture), progress=progress, duration=duration
+            slices(mixture), sample_rate, len(mixture), progress=progress, duration=duration
         )
         for block in blocks:
             stop = start + block[self.stems[0]].shape[1]
@@ -194,15 +193,15 @@ class Separator:
         waiting: deque[Block] = deque()
         down = Resampler(2, sample_rate, self.sample_rate)
         up = Resampler(2 * (len(self.stems) - 1), self.sample_rate, sample_rate)
-        front = _keeping(mixture, waiting)
-        fronts = (torch.from_numpy(block) for block in _resampled(front, down))
+        front = keeping(pieces(mixture, sample_rate), waiting)
+        fronts = (torch.from_numpy(block) for block in resampled(front, down))
         run = self._runner
         separated = crossfaded(fronts, run, self._segment, self._fade, run.batch_size, run.map)
         if progress and duration:
-            separated = _told(separated, duration * self.sample_rate, progress)
+            separated = told(separated, duration * self.sample_rate, progress)
         heard = opened(separated, self.sample_rate)
         flat = (block.flatten(0, 1).numpy() for block in heard)
-        for estimate in _resampled(flat, up):
+        for estimate in resampled(flat, up):
             yield from self._stems(estimate, waiting, bit_depth)
         while waiting:  # resampling to and fro may lose the last samples
             missing = np.zeros((2 * (len(self.stems) - 1), waiting[0].shape[1]), np.float32)
@@ -270,7 +269,7 @@ class Separator:
             done = 0
             silent = [*self.stems]
             blocks = self.blocks(
-                _read(reader), info.sample_rate, info.channels, grid, progress, info.duration
+                read(reader), info.sample_rate, info.channels, grid, progress, info.duration
             )
             for block in blocks:
                 for stem, writer in writers.items():
@@ -308,45 +307,6 @@ class Separator:
             residual -= stems[stem]
         stems[self.stems[-1]] = residual
         return stems
-
-
-def _keeping(mixture: Iterable[Block], kept: deque[Block]) -> Iterator[Block]:
-    """Front left and right of each block; the block itself is kept until it is paired."""
-    for block in mixture:
-        if block.shape[1]:
-            kept.append(block)
-            yield np.require(as_stereo(block), requirements=["C", "W"])  # or torch warns
-
-
-def _resampled(blocks: Iterable[Block], resampler: Resampler) -> Iterator[Block]:
-    channels = 0
-    for block in blocks:
-        channels = len(block)
-        resampled = resampler.process(block)
-        if resampled.shape[1]:
-            yield resampled
-    if channels:
-        rest = resampler.process(np.zeros((channels, 0), np.float32), last=True)
-        if rest.shape[1]:
-            yield rest
-
-
-def _told(blocks: Iterable[Tensor], samples: float, progress: Progress) -> Iterator[Tensor]:
-    """The blocks; as each comes, `progress` is told which part of the samples is there."""
-    done = 0
-    for block in blocks:
-        done += block.shape[-1]
-        progress(min(1.0, done / samples))
-        yield block
-
-
-def _slices(audio: Block) -> Iterator[Block]:
-    return (audio[:, start : start + BLOCK] for start in range(0, audio.shape[1], BLOCK))
-
-
-def _read(reader: AudioReader) -> Iterator[Block]:
-    while (block := reader.read(BLOCK)).shape[1]:
-        yield block
 
 
 def _check_apart(target: Path, path: str | Path) -> None:

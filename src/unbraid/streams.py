@@ -1,0 +1,67 @@
+"""Audio in blocks on its way: out of an array or a file, cut, resampled, counted."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+from torch import Tensor
+
+from unbraid.arrays import as_stereo
+from unbraid.audio import AudioReader, Resampler
+from unbraid.audio.info import Block
+
+BLOCK = 1 << 17  # samples to take from an array or a file at a time
+LONGEST = 10.0  # seconds of a block: one of a few Hz would grow beyond memory when resampled
+
+
+def pieces(blocks: Iterable[Block], sample_rate: float) -> Iterator[Block]:
+    """The blocks without the empty ones, cut where they are longer than `LONGEST`."""
+    longest = max(1, int(LONGEST * sample_rate))
+    for block in blocks:
+        for start in range(0, block.shape[1], longest):
+            yield block[:, start : start + longest]
+
+
+def keeping(mixture: Iterable[Block], kept: deque[Block]) -> Iterator[Block]:
+    """Front left and right of each block; the block itself is kept until it is paired."""
+    for block in mixture:
+        kept.append(block)
+        yield np.require(as_stereo(block), requirements=["C", "W"])  # or torch warns
+
+
+def resampled(blocks: Iterable[Block], resampler: Resampler) -> Iterator[Block]:
+    """The blocks at the other rate, and what the resampler held back."""
+    channels = 0
+    for block in blocks:
+        channels = len(block)
+        at_other_rate = resampler.process(block)
+        if at_other_rate.shape[1]:
+            yield at_other_rate
+    if channels:
+        rest = resampler.process(np.zeros((channels, 0), np.float32), last=True)
+        if rest.shape[1]:
+            yield rest
+
+
+def told(
+    blocks: Iterable[Tensor], samples: float, progress: Callable[[float], object]
+) -> Iterator[Tensor]:
+    """The blocks; as each comes, `progress` is told which part of the samples is there."""
+    done = 0
+    for block in blocks:
+        done += block.shape[-1]
+        progress(min(1.0, done / samples))
+        yield block
+
+
+def slices(audio: Block) -> Iterator[Block]:
+    """An array in blocks."""
+    return (audio[:, start : start + BLOCK] for start in range(0, audio.shape[1], BLOCK))
+
+
+def read(reader: AudioReader) -> Iterator[Block]:
+    """A file in blocks."""
+    while (block := reader.read(BLOCK)).shape[1]:
+        yield block
