@@ -25,6 +25,7 @@ from unbraid.data.tracks import audio_files, find_tracks, load_track
 from unbraid.evaluation import below, frame_sdr, ideal_ratio_mask, sdr, si_sdr, usdr
 from unbraid.evaluation.metrics import NOTHING
 from unbraid.models import DEFAULT
+from unbraid.notices import silence_expected
 
 Scores = dict[str, float]
 PEER = "spleeter"
@@ -70,7 +71,8 @@ def leakage(separator: Separator, folders: list[Path]) -> dict[str, float]:
     levels = {}
     for path in [file for folder in folders for file in audio_files(folder)]:
         mixture, rate = load_audio(path)
-        vocals = separator(mixture, rate)[separator.stems[0]]
+        with silence_expected():
+            vocals = separator(mixture, rate)[separator.stems[0]]
         levels[f"{path.parent.name}/{path.stem}"] = round(below(mixture, vocals), 2)
     return levels
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from unbraid.audio import AudioInfo, AudioWriter
 from unbraid.audio.info import LOSSY_FORMATS
 from unbraid.errors import UnbraidWarning
 
+_SILENT = "nothing was taken for"
 _MISSING = 0.5  # seconds that a song may lack of its stated length without a word
 
 
@@ -37,8 +39,16 @@ def warn_of_cut(info: AudioInfo, samples: int) -> None:
 def warn_of_silence(stems: Iterable[str]) -> None:
     """Warn of stems that are silent though the song is not."""
     for stem in stems:
-        message = f"nothing was taken for {stem}, which are silent: another model may hear more"
+        message = f"{_SILENT} {stem}, which are silent: another model may hear more"
         warnings.warn(message, UnbraidWarning, stacklevel=3)
+
+
+@contextmanager
+def silence_expected() -> Iterator[None]:
+    """Warn of no silent stems: for who measures them."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", _SILENT, UnbraidWarning)
+        yield
 
 
 def warn_of_level(stem: str, writer: AudioWriter) -> None:

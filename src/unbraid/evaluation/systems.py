@@ -15,6 +15,7 @@ from unbraid.audio import load_audio, probe
 from unbraid.data.tracks import LOSSLESS, LOSSY, TOLERANCE, Track
 from unbraid.errors import DataError
 from unbraid.evaluation.oracle import ideal_ratio_mask, multichannel_wiener
+from unbraid.notices import silence_expected
 
 if TYPE_CHECKING:
     from unbraid.separator import Separator
@@ -81,7 +82,8 @@ class Network:
 
     def estimate(self, track: Track, stems: Stems, sample_rate: int) -> Stems:
         """Estimates of its targets."""
-        separation = _separator(self.path, self.device)(sum_of(stems), sample_rate)
+        with silence_expected():
+            separation = _separator(self.path, self.device)(sum_of(stems), sample_rate)
         return {target: separation[target] for target in PAIR}
 
 

@@ -16,6 +16,7 @@ from torch import Tensor, distributed, nn
 from unbraid.data.conditions import treated
 from unbraid.errors import ConfigError, ModelError
 from unbraid.evaluation.metrics import below, frame_sdr, si_sdr, usdr
+from unbraid.notices import silence_expected
 from unbraid.separator import Separator
 from unbraid.training.config import TrainConfig
 from unbraid.training.losses import separation_loss
@@ -133,7 +134,7 @@ class SeparationTask(lightning.LightningModule):
         rate = separator.sample_rate
         for condition in self.config.run.conditions:
             mixture, stems = treated(batch["stems"], condition, rate)
-            with torch.autocast(self.device.type, enabled=False):
+            with torch.autocast(self.device.type, enabled=False), silence_expected():
                 estimates = separator(mixture, rate)
                 targets = separator.stems[:-1]
                 self._losses[batch["name"], condition] = self._loss(
@@ -152,7 +153,7 @@ class SeparationTask(lightning.LightningModule):
 
     def _measure_leakage(self, separator: Separator, name: str, mixture: np.ndarray) -> None:
         """How far below an instrumental the first target's estimate lies."""
-        with torch.autocast(self.device.type, enabled=False):
+        with torch.autocast(self.device.type, enabled=False), silence_expected():
             estimates = separator(mixture, separator.sample_rate)
         self._levels[name] = below(mixture, estimates[separator.stems[0]])
 
