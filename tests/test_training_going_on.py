@@ -13,6 +13,7 @@ from lightning.pytorch.callbacks import Callback
 from training_tree import scalars, training_tree
 from unbraid.errors import ConfigError, DataError, ModelError
 from unbraid.training import fit
+from unbraid.training.lock import locked
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +141,35 @@ def test_a_run_is_not_written_over(tree: Path, finished: Path) -> None:
         train(tree, finished, "optimizer.learning_rate=0.5")
     assert (finished / "tiny" / "tiny.safetensors").read_bytes() == weights
     train(tree, finished, "name=another", "run.steps=1")
+
+
+class Seconds(Callback):
+    """Begins the same run once more before the first step."""
+
+    def __init__(self, tree: Path, folder: Path) -> None:
+        self._arguments = (tree, folder)
+
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        assert not list(last(self._arguments[1]).parent.glob("*"))
+        with pytest.raises(ConfigError, match="tiny: another command is at work here; ") as raised:
+            train(*self._arguments)
+        assert "\n" not in str(raised.value)
+        raise DataError("refused")
+
+
+def test_two_runs_do_not_work_in_one_folder(tree: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="refused"):
+        train(tree, tmp_path, callbacks=[Seconds(tree, tmp_path)])
+    train(tree, tmp_path, "run.steps=1")
+    assert not (tmp_path / "tiny" / ".lock").exists()
+
+
+def test_a_lock_of_what_was_killed_holds_nobody(tree: Path, tmp_path: Path) -> None:
+    (tmp_path / "tiny").mkdir()
+    (tmp_path / "tiny" / ".lock").touch()
+    with locked(tmp_path / "tiny"):
+        pass
+    assert not list((tmp_path / "tiny").iterdir())
 
 
 @pytest.fixture

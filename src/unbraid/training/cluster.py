@@ -7,7 +7,6 @@ import shutil
 import socket
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,6 +26,7 @@ from unbraid.errors import ConfigError, UnbraidError
 from unbraid.fleet.cluster import Size, connected, size
 from unbraid.training import fit
 from unbraid.training.config import TrainConfig, read_config
+from unbraid.training.lock import locked
 
 STATE = ".ray"  # where in the run's folder Ray keeps its books while it runs
 DEVICES = {"cpu": "cpu", "gpu": "cuda", "cuda": "cuda"}  # Lightning's word -> ours; else "auto"
@@ -120,12 +120,10 @@ def run(
     """
     config = read_config(config_path, overrides)
     folder = config.folder.absolute()
-    made = [path for path in (folder, *folder.parents) if not path.exists()]
-    with connected(address):
+    with connected(address), locked(folder):
         room = _room(DEVICES.get(config.run.accelerator, "auto"), workers)
         cores = "1 core" if room.threads == 1 else f"{room.threads} cores"
         say(f"{room.workers} workers, {cores}{' and a GPU' if room.gpus else ''} each")
-        folder.mkdir(parents=True, exist_ok=True)
         try:
             while True:
                 known = _checkpoints(folder)
@@ -139,9 +137,6 @@ def run(
                 say(f"a worker was lost or failed; going on from {resume}")
         finally:
             shutil.rmtree(folder / STATE, ignore_errors=True)
-            for path in made:  # after a mistake nothing remains
-                with suppress(OSError):
-                    path.rmdir()
 
 
 def _checkpoints(folder: Path) -> set[tuple[int, Path]]:

@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import asdict
 from functools import partial
@@ -34,6 +34,7 @@ from unbraid.runner import is_out_of_memory
 from unbraid.training import processes, weights
 from unbraid.training.bar import Bar
 from unbraid.training.config import MONITORS, TrainConfig, read_config
+from unbraid.training.lock import locked
 from unbraid.training.music import Music
 from unbraid.training.task import SeparationTask
 
@@ -149,15 +150,17 @@ def run(
         The best weights, `.safetensors`.
 
     Raises:
-        ConfigError: for an unknown key, an impossible value, a missing checkpoint, a folder that
-            holds another run, or batches that the device's memory does not hold.
+        ConfigError: for an unknown key, an impossible value, a missing checkpoint, batches that the
+            device's memory does not hold, or a folder that holds another run, where another command
+            is at work, or that cannot be written to.
         DataError: if the data lacks something.
         ModelError: if the loss is not finite, or the checkpoint is damaged or of another network.
     """
     with processes.one_voice():
         config = read_config(config_path, overrides)
         callbacks = [Bar(), *callbacks]
-        return train(config, minutes, resume, callbacks, partial(processes.options, config.run))
+        with locked(config.folder) if processes.is_first() else nullcontext():
+            return train(config, minutes, resume, callbacks, partial(processes.options, config.run))
 
 
 def train(
@@ -167,7 +170,7 @@ def train(
     callbacks: Sequence[Callback],
     launch: Launch,
 ) -> Path:
-    """What `run` does with the configuration it read.
+    """What `run` does with the configuration it read, in a folder that is its own.
 
     Args:
         config: the configuration.
@@ -236,7 +239,6 @@ def _train(
     trial.fit(deepcopy(task), music)
     folder = config.folder
     if trial.is_global_zero:
-        folder.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(OmegaConf.create(asdict(config)), folder / "config.yaml")
     best = ModelCheckpoint(
         folder / "checkpoints",
@@ -267,9 +269,6 @@ def _train(
 
 def _check_folder(folder: Path, resume: Path | None) -> None:
     """Nothing is written over what another run has left."""
-    for place in (folder.parent, folder):
-        if place.exists() and not place.is_dir():
-            raise ConfigError(f"{place}: not a folder; give another run.folder=… or name=…")
     left = sorted((folder / "checkpoints").glob("*.ckpt"))
     if left and not resume:
         raise ConfigError(

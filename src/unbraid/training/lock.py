@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from unbraid.errors import ConfigError, reason
 
@@ -14,8 +16,9 @@ from unbraid.errors import ConfigError, reason
 def locked(folder: Path) -> Iterator[None]:
     """No other command holds the folder meanwhile.
 
-    The system lets go of it when the process ends, in whatever way; the file `.lock` that stays
-    means nothing. On Windows, and on a disk that knows no locks, none is held.
+    The system lets go of it when the process ends, in whatever way; a file `.lock` that stays
+    means nothing. Folders that were made for it and are empty in the end go. On Windows, and on a
+    disk that knows no locks, none is held.
 
     Args:
         folder: made if it is missing.
@@ -23,24 +26,40 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
         ConfigError: another command holds it, or it cannot be written to.
     """
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    lock = folder / ".lock"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / ".lock").open("a")
+        file = lock.open("a")
     except OSError as error:
         raise ConfigError(
             f"{folder}: cannot be written to ({reason(error)}); give another run.folder=… or name=…"
         ) from None
     with file:
-        if sys.platform != "win32":
-            import fcntl
+        if not _held(file, lock):
+            raise ConfigError(
+                f"{folder}: another command is at work here; wait for its end, or give another "
+                "name=…"
+            )
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                lock.unlink()
+                for path in made:
+                    path.rmdir()
 
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise ConfigError(
-                    f"{folder}: another command is at work here; wait for its end, or give another "
-                    "name=…"
-                ) from None
-            except OSError:
-                pass  # the disk knows no locks
-        yield
+
+def _held(file: IO[str], lock: Path) -> bool:
+    """Take the lock, unless another command has it or took its file away in between."""
+    if sys.platform == "win32":
+        return True
+    import fcntl
+
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return os.path.samestat(os.fstat(file.fileno()), lock.stat())
+    except (BlockingIOError, FileNotFoundError):
+        return False
+    except OSError:
+        return True  # the disk knows no locks

@@ -25,6 +25,11 @@ def options(config: RunConfig) -> dict[str, Any]:
     return {"devices": config.devices, "num_nodes": config.nodes}
 
 
+def is_first() -> bool:
+    """Whether this process is the first, or will start the others, before there is a trainer."""
+    return all(os.environ.get(rank, "0") == "0" for rank in ("RANK", "LOCAL_RANK", "NODE_RANK"))
+
+
 def place(trainer: Any) -> Place:
     """Where this process stands."""
     return Place(trainer.global_rank, trainer.world_size, trainer.node_rank, trainer.num_nodes)
