@@ -115,6 +115,14 @@ def test_impossible_searches_are_refused(tmp_path, search, message):
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize("space", ["loss.log_error: [0, 0.1]", "loss: [{waveform: 2}]"])
+def test_losses_of_different_kinds_are_not_compared(tmp_path, space):
+    path = write_config(tmp_path, f"{{space: {{{space}}}}}")
+    with pytest.raises(ConfigError, match=r"do not compare; set run\.monitor=valid/sdr"):
+        read_search(path, ["run.monitor=valid/loss"])
+    assert read_search(path).config.run.monitor == "valid/sdr"
+
+
 @pytest.mark.parametrize(
     ("word", "message"),
     [

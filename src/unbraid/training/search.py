@@ -120,7 +120,7 @@ def read_search(path: Path, overrides: Sequence[str] = ()) -> Search:
         raise ConfigError(f"{path}: search.space is empty; give it a key and its values")
     networks = [{_NETWORK: each} for each in _ends(space.get(_NETWORK, []))] or [{}]
     for key, choice in space.items():
-        _check_key(path, key, options.minutes)
+        _check_key(path, key, options.minutes, config.run.monitor)
         for value in _ends(choice):
             for network in networks:
                 varied = overlay(TrainConfig, path, stated, words({**network, key: value}))
@@ -142,8 +142,13 @@ def read_search(path: Path, overrides: Sequence[str] = ()) -> Search:
     return Search(config, options, space)
 
 
-def _check_key(path: Path, key: str, minutes: float | None) -> None:
+def _check_key(path: Path, key: str, minutes: float | None, monitor: str) -> None:
     """Raise if a setting, or one of a section, is not for trials to vary."""
+    if key.split(".")[0] == "loss" and monitor == "valid/loss":
+        raise ConfigError(
+            f"{path}: search.space: {key} makes losses that do not compare; set "
+            "run.monitor=valid/sdr, or vary other settings"
+        )
     if minutes is not None and key in LENGTHS:
         raise ConfigError(
             f"{path}: search.space: {key} changes nothing where search.minutes end a trial; "
