@@ -64,13 +64,16 @@ def main() -> None:
     for path in tqdm([files[file] for file in sorted(files.keys() - held_out(data))]):
         if set(options.without) & set(path.parts):
             continue
-        shares = {start: share(separator, audio, rate) for start, audio, rate in pieces(path)}
-        if not shares or np.median([*shares.values()]) > SUNG_TRACK:
-            continue
+        shares, hard = [], []
         for start, audio, rate in pieces(path):
-            if HARD < shares[start] < SUNG:
-                name = f"{path.parent.name}-{path.stem}-{start}.flac"
-                soundfile.write(options.out / name, audio.T, rate, subtype="PCM_16")
+            shares.append(share(separator, audio, rate))
+            if HARD < shares[-1] < SUNG:
+                hard.append((start, audio, rate))
+        if not shares or np.median(shares) > SUNG_TRACK:
+            continue
+        for start, audio, rate in hard:
+            name = f"{path.parent.name}-{path.stem}-{start}.flac"
+            soundfile.write(options.out / name, audio.T, rate, subtype="PCM_16")
 
 
 if __name__ == "__main__":
