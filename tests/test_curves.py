@@ -171,11 +171,13 @@ def test_folders_without_runs_are_refused(tmp_path):
     assert not (tmp_path / "curves.png").exists()
 
 
-def test_report_without_a_command_is_about_scores(tmp_path):
-    for words in (["report", str(tmp_path)], ["report", "scores", str(tmp_path)]):
-        done = CliRunner().invoke(app, words)
+def test_report_of_what_is_no_command_is_about_scores(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for folder in (str(tmp_path), "scores"):  # where `evaluate` leaves them by default
+        done = CliRunner().invoke(app, ["report", folder])
         assert isinstance(done.exception, DataError)
-        assert "no scores here" in str(done.exception)
+        assert str(done.exception).startswith(f"{folder}: no scores here")
     shown = CliRunner().invoke(app, ["report", "--help"])
     assert shown.exit_code == 0
     assert "curves" in shown.output and "scores" in shown.output
+    assert "--out" in CliRunner().invoke(app, ["report", "DIR", "--help"]).output

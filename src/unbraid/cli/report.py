@@ -11,25 +11,28 @@ from typer.core import TyperGroup
 from unbraid.cli.app import app, require
 
 
-class ScoresUnlessNamed(TyperGroup):
-    """`report DIR...` means `report scores DIR...`."""
+SCORES = "DIR..."  # a command's name that no folder has, such as `scores`, where scores are
+
+
+class FoldersUnlessNamed(TyperGroup):
+    """Whatever is no other command is a folder of scores."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Insert the command where none is named and no help is asked for."""
-        if not args or args[0] not in {*self.commands, *ctx.help_option_names}:
-            args = ["scores", *args]
+        """Insert the command where no other is named and no help is asked for."""
+        if not args or args[0] not in {*self.commands, *ctx.help_option_names} - {SCORES}:
+            args = [SCORES, *args]
         return super().parse_args(ctx, args)
 
 
 report = typer.Typer(
-    cls=ScoresUnlessNamed,
+    cls=FoldersUnlessNamed,
     help="Show scores on one page (report DIR...) or training runs (report curves RUN...).",
     subcommand_metavar="DIR... | COMMAND [ARGS]...",
 )
 app.add_typer(report, name="report")
 
 
-@report.command()
+@report.command(SCORES)
 def scores(
     folders: Annotated[
         list[Path],
@@ -44,7 +47,7 @@ def scores(
 ) -> None:
     """Show scores and ratings on one page: report.html to look at and listen to, report.md, .tex.
 
-    A CSV file of ratings may stand for a folder. The word `scores` may be left out.
+    A CSV file of ratings may stand for a folder.
     """
     require("eval", "scipy", "PIL")
     from unbraid.evaluation.report import write_report
