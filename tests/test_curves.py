@@ -108,6 +108,28 @@ def test_losses_by_different_targets_have_panels_of_their_own(tmp_path):
     assert panels[3].get_title("right").endswith("taught by unet")
 
 
+def test_titles_of_panels_do_not_overlap(tmp_path):
+    points = {"train/loss": losses(20, 200)}
+    runs = [
+        read_run(write_session(tmp_path / f"a-network-of-{name}", points, more=more))
+        for name, more in (
+            ("bands", "teacher: {model: unet}\n"),
+            ("chunks", "teacher: {model: unet}\n"),
+            ("convolutions", "teacher: {model: unet}\n"),
+            ("samples", ""),
+        )
+    ]
+    figure = draw(runs)
+    figure.draw_without_rendering()
+    for row in (figure.axes[:2], figure.axes[2:]):
+        titles = [
+            text for axes in row for text in (axes._left_title, axes.title, axes._right_title)
+        ]
+        boxes = [text.get_window_extent() for text in titles if text.get_text()]
+        assert len(boxes) == 2
+        assert not boxes[0].overlaps(boxes[1])
+
+
 @pytest.mark.parametrize(
     ("monitor", "kept"), [("valid/sdr", (1, 9.0)), ("valid/loss", (2, 8.0)), (None, (1, 9.0))]
 )
@@ -121,7 +143,7 @@ def test_the_ring_is_around_the_weights_that_the_run_keeps(tmp_path, monitor, ke
     index, sdr = kept
     ring = figure.axes[1].get_lines()[-1]
     assert (list(ring.get_xdata()), list(ring.get_ydata())) == ([100 * (index + 1)], [sdr])
-    (label,) = figure.legends[0].get_texts()
+    label = figure.legends[0].get_texts()[0]
     assert label.get_text().startswith(f"run: {sdr:.2f} dB after")
 
 

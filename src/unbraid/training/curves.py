@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -246,9 +247,9 @@ def _draw_losses(
         row[0].yaxis.set_major_formatter("{x:g}")
         row[0].yaxis.set_minor_locator(NullLocator())
     row[0].set_ylabel("Loss")
-    title = f"Loss of {', '.join(run.name for run in runs)}" if named else "Loss"
+    names = ", ".join(run.name for run in runs)
+    title = f"Loss of {shorten(names, 60, placeholder=' …')}" if named else "Loss"
     row[0].set_title(title, loc="left", weight="bold", fontsize=11)
-    row[0].set_title("training, faint unsmoothed; validation dashed", loc="right", **NOTE)
     taught = f", taught by {runs[0].teacher['model']}" if runs[0].teacher else ""
     row[1].set_title(_terms(runs[0].loss) + taught, loc="right", **NOTE)
 
@@ -312,4 +313,11 @@ def _legend(runs: Sequence[Run], palette: Mapping[str, str]) -> list[Line2D]:
         if curve is not None and (kept := _kept(run)) is not None:
             label += f": {curve.values[kept]:.2f} dB after {curve.minutes[kept]:.0f} min"
         handles.append(Line2D([], [], color=palette[run.name], linewidth=3, label=label))
+    grey = NOTE["color"]
+    handles += [
+        Line2D([], [], color=grey, label="training loss, faint unsmoothed"),
+        Line2D(
+            [], [], color=grey, linestyle="--", marker="o", markersize=3.5, label="validation loss"
+        ),
+    ]
     return handles
