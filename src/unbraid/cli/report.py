@@ -10,7 +10,6 @@ from typer.core import TyperGroup
 
 from unbraid.cli.app import app, require
 
-
 SCORES = "DIR..."  # a command's name that no folder has, such as `scores`, where scores are
 
 
