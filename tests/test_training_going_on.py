@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from training_tree import scalars, training_tree
-from unbraid.errors import ConfigError, DataError, ModelError
+from unbraid.errors import AudioError, ConfigError, DataError, ModelError, UnbraidError
 from unbraid.training import fit
 from unbraid.training.lock import locked
 
@@ -99,6 +101,44 @@ def test_what_ends_a_run_from_outside_keeps_it(tree: Path, tmp_path: Path) -> No
     with pytest.raises(DataError, match="gone"):
         train(tree, tmp_path, callbacks=[Ends(3, DataError("gone"))])
     assert kept(tmp_path)["global_step"] == 3
+
+
+class Removes(Callback):
+    """Takes music away while a run draws from it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def test_songs_that_vanish_end_a_run_in_one_line(tree: Path, tmp_path: Path) -> None:
+    shutil.copytree(tree / "music", tmp_path / "music")
+    words = [f"data.stems.accompaniment.all.path={tmp_path}/music", "data.workers=1"]
+    with pytest.raises(AudioError, match=r"^\S+/music/.\.wav: no such file") as raised:
+        train(tree, tmp_path, *words, "run.steps=99", callbacks=[Removes(tmp_path / "music")])
+    assert "\n" not in str(raised.value)
+
+
+def test_a_full_disk_ends_a_run_in_one_line_and_leaves_the_checkpoint_before(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = Path.write_bytes
+
+    def fill(path: Path, content: memoryview) -> int:
+        if last(tmp_path).is_file():
+            write(path, content[: len(content) // 2])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(path, content)
+
+    monkeypatch.setattr(Path, "write_bytes", fill)
+    message = "tiny ended: No space left on device; mend that, and go on .*--resume"
+    with pytest.raises(UnbraidError, match=message) as raised:
+        train(tree, tmp_path)
+    assert "\n" not in str(raised.value)
+    assert kept(tmp_path)["global_step"] == 2
+    assert [*last(tmp_path).parent.iterdir()] == [last(tmp_path)]
 
 
 def test_a_run_goes_on_with_the_rate_and_decay_of_the_configuration(

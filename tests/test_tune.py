@@ -23,10 +23,10 @@ from unbraid.errors import ConfigError, UnbraidError
 from unbraid.fleet.cluster import ENVIRONMENT
 from unbraid.training import tune
 from unbraid.training.config import read_config
+from unbraid.training.failures import why
 from unbraid.training.lock import locked
 from unbraid.training.search import Range, read_search
 from unbraid.training.trials import Trial, command, draw, ranked, words, write_trials
-from unbraid.training.tune import why
 
 RATE = 44100
 

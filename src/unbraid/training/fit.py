@@ -34,8 +34,10 @@ from unbraid.runner import is_out_of_memory
 from unbraid.training import processes, weights
 from unbraid.training.bar import Bar
 from unbraid.training.config import MONITORS, TrainConfig, read_config
+from unbraid.training.failures import told
 from unbraid.training.lock import locked
 from unbraid.training.music import Music
+from unbraid.training.saving import WholeFiles
 from unbraid.training.task import SeparationTask
 
 Launch = Callable[[], dict[str, Any]]
@@ -260,7 +262,8 @@ def _train(
     )
     if not trainer.is_global_zero:  # else all would draw the same masks
         torch.manual_seed(config.run.seed + trainer.global_rank)
-    trainer.fit(task, music, ckpt_path=resume, weights_only=True)
+    with told(folder):
+        trainer.fit(task, music, ckpt_path=resume, weights_only=True)
     result = folder / f"{config.name}.safetensors"
     if trainer.is_global_zero:
         weights.export(model, architecture, best.best_model_path, result, config, card)
@@ -293,13 +296,16 @@ def _prepared_machine(seed: int, devices: int) -> Iterator[None]:
 
 
 def _trainer(config: TrainConfig, launch: Launch, **options: Any) -> lightning.Trainer:
+    launched = launch()
+    plugins = [*launched.pop("plugins", []), WholeFiles()]
     try:
         return lightning.Trainer(
             accelerator=config.run.accelerator,
             precision=config.run.precision,  # type: ignore[arg-type]
             gradient_clip_val=config.optimizer.clip,
             enable_model_summary=False,
-            **launch(),
+            plugins=plugins,
+            **launched,
             **options,
         )
     except MisconfigurationException as error:

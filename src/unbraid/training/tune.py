@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import asdict
 from itertools import zip_longest
 from pathlib import Path
@@ -18,11 +17,12 @@ from ray import tune
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
 from ray.tune.search import BasicVariantGenerator
 
-from unbraid.errors import ConfigError, UnbraidError, reason
+from unbraid.errors import ConfigError, reason
 from unbraid.fleet.cluster import connected
 from unbraid.replacing import replacing
 from unbraid.training import fit
 from unbraid.training.config import MONITORS
+from unbraid.training.failures import why
 from unbraid.training.lock import locked
 from unbraid.training.search import Range, Search, read_search
 from unbraid.training.trials import Trial, plot_trials, ranked, shown, words, write_trials
@@ -244,14 +244,3 @@ def _trial(result: Any, folder: Path) -> Trial:
         metrics.get("steps", 0),
         state,
     )
-
-
-def why(error: BaseException | None) -> str:
-    """The cause of a trial's failure in one line, without its traceback."""
-    cause = getattr(error, "cause", None) or error
-    line = (str(cause).strip().splitlines() or [repr(cause)])[-1]
-    name, _, message = line.partition(": ")
-    with suppress(AttributeError):
-        if name.rpartition(".")[2] in {each.__name__ for each in UnbraidError.__subclasses__()}:
-            return message
-    return line
