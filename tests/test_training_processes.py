@@ -102,7 +102,7 @@ def test_processes_of_one_machine_train_as_one_and_validate_each_song_once(
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("override", "message"),
-    [("data.batchsize=2", "no setting 'data.batchsize'"), ("loss.waveform=.nan", "not finite")],
+    [("data.batchsize=2", "no setting 'data.batchsize'"), ("loss.waveform=1e300", "not finite")],
 )
 def test_processes_of_torchrun_say_what_is_wrong_once(
     tree: Path, tmp_path: Path, override: str, message: str

@@ -13,6 +13,7 @@ Limit = tuple[str, Callable[[float], bool]]  # in words, and whether a number ke
 POSITIVE: Limit = ("above 0", lambda number: number > 0)
 NOT_NEGATIVE: Limit = ("at least 0", lambda number: number >= 0)
 AT_LEAST_1: Limit = ("at least 1", lambda number: number >= 1)
+FINITE: Limit = ("a number", math.isfinite)
 PART: Limit = ("from 0 to 1", lambda number: 0 <= number <= 1)
 # drawn segments sound for as long; the loudness and the codecs need a tenth of a second
 SEGMENT: Limit = ("at least 0.25", lambda number: number >= 0.25)
@@ -95,7 +96,7 @@ class AugmentConfig:
         strengths = {"semitones", "equalise_decibels", "balance_spread"}
         parts = self.__dict__.keys() - strengths - {"balance_decibels", "peak_decibels"}
         limits = {**dict.fromkeys(strengths, NOT_NEGATIVE), **dict.fromkeys(sorted(parts), PART)}
-        check_limits("data.augment", self, limits)
+        check_limits("data.augment", self, {**limits, "balance_decibels": FINITE})
         lowest, highest = self.peak_decibels
         if not lowest <= highest:
             raise ConfigError(

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError, YAMLError
 
+from unbraid.data.conditions import CONDITIONS
 from unbraid.data.config import (
     AT_LEAST_1,
     NOT_NEGATIVE,
@@ -130,6 +131,8 @@ class RunConfig:
         check_limits("run", self, {**dict.fromkeys(counts, AT_LEAST_1), "seed": SEED})
         if not self.conditions:
             raise ConfigError("run.conditions is empty; give one, such as 'as is'")
+        for condition in self.conditions:
+            _check("run.conditions", condition, tuple(CONDITIONS))
         if self.epochs is not None:
             self.steps = self.epochs * self.steps_per_epoch
 
@@ -156,6 +159,8 @@ class TrainConfig:
     run: RunConfig = field(default_factory=RunConfig)
 
     def __post_init__(self) -> None:
+        if Path(self.name).name != self.name or self.name in ("", ".."):
+            raise ConfigError(f"name {self.name!r}: give the name of a file, and run.folder=…")
         for window in self.loss.resolutions:
             if window < WINDOW:
                 raise ConfigError(f"loss.resolutions must be at least {WINDOW}, not {window}")

@@ -262,11 +262,11 @@ def _train(
     )
     if not trainer.is_global_zero:  # else all would draw the same masks
         torch.manual_seed(config.run.seed + trainer.global_rank)
+    result = folder / f"{config.name}.safetensors"
     with told(folder):
         trainer.fit(task, music, ckpt_path=resume, weights_only=True)
-    result = folder / f"{config.name}.safetensors"
-    if trainer.is_global_zero:
-        weights.export(model, architecture, best.best_model_path, result, config, card)
+        if trainer.is_global_zero:
+            weights.export(model, architecture, best.best_model_path, result, config, card)
     return result
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from unbraid.data.config import NOT_NEGATIVE, check_limits
 from unbraid.errors import ConfigError
 from unbraid.spectrogram import stft
 
@@ -45,6 +46,7 @@ class LossConfig:
     resolutions: list[int] = field(default_factory=lambda: [4096, 1024])
 
     def __post_init__(self) -> None:
+        check_limits("loss", self, dict.fromkeys(_TERMS, NOT_NEGATIVE))
         if not any(getattr(self, name) for name in _TERMS):
             raise ConfigError(f"loss: every weight is 0; set one of: {', '.join(_TERMS)}")
         if not self.resolutions:

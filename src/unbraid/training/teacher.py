@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from unbraid.data.config import POSITIVE, check_limits
 from unbraid.errors import ConfigError
 from unbraid.models import checkpoint
 
@@ -36,6 +37,7 @@ class TeacherConfig:
     def __post_init__(self) -> None:
         if not 0 < self.share <= 1:
             raise ConfigError(f"teacher.share {self.share}: give a part from 0 to 1, not 0")
+        check_limits("teacher", self, {"highest": POSITIVE})
 
 
 class Teacher:
