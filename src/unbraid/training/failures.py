@@ -14,7 +14,7 @@ def why(error: BaseException | None) -> str:
     cause = getattr(error, "cause", None) or error
     line = (str(cause).strip().splitlines() or [repr(cause)])[-1]
     name, _, message = line.partition(": ")
-    ours = [UnbraidError, *UnbraidError.__subclasses__()]
+    ours: list[type[UnbraidError]] = [UnbraidError, *UnbraidError.__subclasses__()]
     return message if name.rpartition(".")[2] in {each.__name__ for each in ours} else line
 
 
