@@ -36,9 +36,10 @@ def place(trainer: Any) -> Place:
 
 
 def hush(level: int = logging.WARNING) -> None:
-    """Lightning says nothing below this level, and nothing about its own code."""
+    """Lightning says nothing below this level, nothing about its own code, nor what is meant so."""
     for name in ("lightning.fabric", "lightning.pytorch"):
         logging.getLogger(name).setLevel(level)
+    warnings.filterwarnings("ignore", r"Found \d+ module\(s\) in eval mode")  # by `run.init`
     warnings.filterwarnings("ignore", module=r"lightning\.pytorch\.utilities\._pytree")
 
 
