@@ -158,9 +158,19 @@ def test_seconds_that_a_gate_leaves_out_are_told_from_those_of_a_silent_song(tmp
         name: read_scores(tmp_path / f"out/{name}/test/song.json").about["notes"]
         for name in ("gated", "whole")
     }
-    assert notes["whole"] == ["1 of 3 seconds left out: a true stem is silent there"]
+    assert notes["whole"] == [
+        "1 of 3 seconds left out: a true stem is silent there, or its channels cancel"
+    ]
     assert len(notes["gated"]) == 2
     assert notes["gated"][1].startswith("1 of 3 seconds left out: an estimate is silent")
+
+
+def test_a_song_whose_channels_cancel_is_told(tmp_path):
+    voice = np.round(noise(1, channels=1) * 2**15) / 2**15  # which 16 bits hold
+    write(tmp_path / "data/song", vocals=np.concatenate([voice, -voice]), accompaniment=noise(2))
+    done = run("evaluate", "--data", tmp_path / "data", "--model", "irm1", "-o", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    assert "2 of 2 seconds left out: a true stem is silent there, or its channels" in done.output
 
 
 @pytest.mark.parametrize(

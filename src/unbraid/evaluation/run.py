@@ -26,7 +26,7 @@ from unbraid.evaluation.scores import TrackScores, read_scores, score_track, wri
 from unbraid.evaluation.systems import PAIR, Stems, System, stamp_of, sum_of
 
 REFERENCE = "reference"  # folder of the true stems' excerpts
-_VERSION = 2  # of the scoring: raised when the same audio would get other scores or notes
+_VERSION = 3  # of the scoring: raised when the same audio would get other scores or notes
 
 
 @dataclass(frozen=True)
@@ -259,11 +259,12 @@ def _notes(references: Stems, estimates: Stems, scores: TrackScores, rate: int) 
         elif not estimate.any():
             notes.append(f"{target}: the estimate is silent, so only uSDR exists")
     left_out = np.isnan(scores.frames["vocals"]["SDR"])
-    if left_out.any() and not left_out.all():
+    silent = any(not audio[target].any() for audio in (references, estimates) for target in PAIR)
+    if left_out.any() and not silent:
         true = np.stack([references[target] for target in PAIR])
         missed = left_out & ~np.isnan(frame_sdr(true, true, rate)).any(0)
         for seconds, why in (
-            (left_out & ~missed, "a true stem is silent there"),
+            (left_out & ~missed, "a true stem is silent there, or its channels cancel"),
             (missed, "an estimate is silent, where no true stem is: that flatters the system"),
         ):
             if seconds.any():
