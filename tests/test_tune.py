@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 from contextlib import nullcontext
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -167,6 +168,19 @@ def test_the_picture_has_a_panel_for_each_key_with_all_scores():
     np.testing.assert_allclose(places, [[0.1, 1.5], [0.01, 4.0]])
     assert panels["a.rate"].get_xscale() == "log"
     assert {tick.get_text() for tick in panels["b.kind"].get_xticklabels()} == {"x y", "null"}
+
+
+def test_numbers_at_a_logarithmic_axis_do_not_overlap():
+    rates = (0.0018788, 0.0001208)
+    trials = [Trial(f"{rate}", {"rate": rate, "b": rate}, rate, 4, "finished") for rate in rates]
+    figure = draw(trials, "valid/loss", ["rate"])
+    figure.draw_without_rendering()
+    axis = figure.axes[0].xaxis
+    ticks = [*axis.get_major_ticks(), *axis.get_minor_ticks()]
+    labels = [tick.label1 for tick in ticks if tick.label1.get_text()]
+    boxes = sorted((label.get_window_extent() for label in labels), key=lambda box: box.x0)
+    assert len(boxes) > 2
+    assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
 
 
 def test_words_say_the_settings_again(tmp_path):

@@ -137,6 +137,8 @@ def draw(trials: Sequence[Trial], metric: str, logarithmic: Sequence[str]) -> Fi
 
 
 def _draw_key(panel: Axes, key: str, trials: Sequence[Trial], logarithmic: bool) -> None:
+    from matplotlib.ticker import LogLocator, NullLocator
+
     values = [trial.settings[key] for trial in trials]
     scores = [trial.score for trial in trials]
     places: Sequence[float] = values
@@ -147,6 +149,9 @@ def _draw_key(panel: Axes, key: str, trials: Sequence[Trial], logarithmic: bool)
         panel.set_xlim(-0.5, len(names) - 0.5)
     elif logarithmic:
         panel.set_xscale("log")
+        panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        panel.xaxis.set_major_formatter("{x:g}")
+        panel.xaxis.set_minor_locator(NullLocator())
     fill = [COLOURS[1] if trial.state == "finished" else "none" for trial in trials]
     panel.scatter(places, scores, s=36, c=fill, edgecolors=COLOURS[1], zorder=2)  # type: ignore[arg-type]
     panel.scatter(places[:1], scores[:1], s=150, c="none", edgecolors=COLOURS[0], linewidths=2)  # type: ignore[arg-type]
