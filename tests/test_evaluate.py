@@ -173,6 +173,12 @@ def test_a_song_whose_channels_cancel_is_told(tmp_path):
     assert "2 of 2 seconds left out: a true stem is silent there, or its channels" in done.output
 
 
+def test_an_estimate_that_is_the_true_stem_is_told(album, tmp_path):
+    done = run("evaluate", "--data", album, "--estimates", album, "-o", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    assert "vocals: the estimate is the true stem itself" in done.output
+
+
 @pytest.mark.parametrize(
     ("made", "message"),
     [

@@ -258,6 +258,8 @@ def _notes(references: Stems, estimates: Stems, scores: TrackScores, rate: int) 
             notes.append(f"{target}: the reference is silent, so no score exists")
         elif not estimate.any():
             notes.append(f"{target}: the estimate is silent, so only uSDR exists")
+        elif np.isposinf(scores.frames[target]["SDR"]).all():
+            notes.append(f"{target}: the estimate is the true stem itself, so no SDR exists")
     left_out = np.isnan(scores.frames["vocals"]["SDR"])
     silent = any(not audio[target].any() for audio in (references, estimates) for target in PAIR)
     if left_out.any() and not silent:
