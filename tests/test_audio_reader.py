@@ -422,6 +422,17 @@ def test_a_chain_of_ogg_streams_is_read_to_its_end(tmp_path):
     path = tmp_path / "radio.ogg"
     path.write_bytes(b"".join((tmp_path / f"{n}.ogg").read_bytes() for n in ("first", "second")))
     assert 0 <= load_audio(path)[0].shape[1] - 2 * RATE < 1024  # the joint may be longer
+    assert probe(path).duration is None
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(48000, 2), (RATE, 1)])
+def test_a_chain_of_streams_that_differ_is_not_called_damaged(tmp_path, rate, channels):
+    soundfile.write(tmp_path / "first.ogg", tone(RATE).T, RATE)
+    soundfile.write(tmp_path / "second.ogg", tone(rate)[:channels].T, rate)
+    path = tmp_path / "radio.ogg"
+    path.write_bytes(b"".join((tmp_path / f"{n}.ogg").read_bytes() for n in ("first", "second")))
+    with pytest.raises(AudioError, match=r"chain of streams .* 1\.000 s; convert it to wav first"):
+        load_audio(path)
 
 
 def test_integers_of_64_bits(tmp_path):

@@ -17,7 +17,15 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unbraid.audio import AudioReader, AudioWriter, encoders, load_audio, quantize, save_audio
+from unbraid.audio import (
+    AudioReader,
+    AudioWriter,
+    encoders,
+    load_audio,
+    probe,
+    quantize,
+    save_audio,
+)
 from unbraid.errors import AudioError
 
 RATE = 44100
@@ -251,6 +259,14 @@ def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch, name, room, failure):
     if expected is AudioError:
         assert "the disk is full" in str(caught.value)
     assert names(tmp_path) == []
+
+
+def test_a_long_block_does_not_overflow_the_stack(tmp_path):
+    """libsndfile's Vorbis holds it there."""
+    block = np.zeros((2, 5_000_000), np.float32)
+    with AudioWriter(tmp_path / "a.ogg", RATE, 2) as writer:
+        writer.write(block)
+    assert probe(tmp_path / "a.ogg").samples == block.shape[1]
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="a system without timers")

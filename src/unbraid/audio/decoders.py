@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import soundfile
@@ -118,6 +118,11 @@ def _may_be_mp3(path: Path) -> bool:
     return path.suffix.lower() == ".mp3" and head not in _CONTAINERS
 
 
+def _lenient(version: str) -> dict[str, Any]:
+    """What keeps PyAV from refusing a song for a tag that is not UTF-8; since 19 it never does."""
+    return {"metadata_errors": "ignore"} if int(version.split(".")[0]) < 19 else {}
+
+
 class AvDecoder:
     """Reads an audio stream of whatever FFmpeg's libraries know, through PyAV."""
 
@@ -127,9 +132,8 @@ class AvDecoder:
 
         self._path = path
         try:
-            # A tag that is not UTF-8 is no reason to refuse a song.
             # FFmpeg takes what is before a colon for a protocol, unless a slash is before that.
-            self._container = av.open(str(path.absolute()), "r", metadata_errors="ignore")
+            self._container = av.open(str(path.absolute()), "r", **_lenient(av.__version__))
         except (av.FFmpegError, ValueError) as error:
             raise _unreadable(path) from error
         try:
@@ -180,6 +184,8 @@ class AvDecoder:
             duration = float(stream.duration * stream.time_base)
         elif self._container.duration is not None:
             duration = float(Fraction(self._container.duration, 1_000_000))
+        if self._container.format.name == "ogg" and is_chain(self._path):
+            duration = None  # that of a part
         return AudioInfo(
             path=self._path,
             sample_rate=rate,
@@ -248,6 +254,11 @@ class AvDecoder:
             raise self._failure(started) from broken
 
     def _failure(self, started: bool) -> AudioError:
+        if started and self.info.format == "ogg" and is_chain(self._path):
+            return AudioError(
+                f"{self._path}: a chain of streams of different kinds, of which the second begins "
+                f"at {self._decoded / self.info.sample_rate:.3f} s; convert it to wav first"
+            )
         return _damaged(self.info, self._decoded) if started else _unreadable(self._path)
 
     def read(self, samples: int) -> Block:

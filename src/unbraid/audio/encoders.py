@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import _thread
 import errno
 import struct
-import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any, BinaryIO, Protocol, TypeVar
@@ -21,6 +20,7 @@ from unbraid.errors import AudioError
 
 Result = TypeVar("Result")
 
+_PART = 2**16  # samples that libsndfile gets at a time
 RIFF_LIMIT = 2**32 - 1  # bytes; the header of a longer WAV file is RF64
 
 
@@ -155,7 +155,7 @@ class LibsndfileEncoder:
         self._bits = int(bit_depth) if codec.subtype is None else None
         self._ogg = codec.format == "OGG"
         self._sink = _Sink(file)
-        self._turn = threading.Lock()
+        self._turn = _thread.allocate_lock()
         self._file = self._apart(
             soundfile.SoundFile,
             self._sink,
@@ -174,7 +174,7 @@ class LibsndfileEncoder:
         if self._bits is not None:  # libsndfile takes integers from the upper bits
             interleaved = to_integers(interleaved, self._bits) << (32 - self._bits)
         try:
-            self._apart(self._file.write, interleaved)
+            self._apart(self._write, interleaved)
         except (soundfile.SoundFileError, AssertionError) as error:  # soundfile asserts the count
             self._sink.check()
             raise OSError(errno.EIO, f"libsndfile: {error}") from error
@@ -189,20 +189,38 @@ class LibsndfileEncoder:
             raise OSError(errno.EIO, f"libsndfile: {error}") from error
         self._sink.check()
 
+    def _write(self, interleaved: np.ndarray) -> None:
+        """In parts: libsndfile takes memory for all of them from the thread's stack."""
+        for start in range(0, len(interleaved), _PART):
+            self._file.write(interleaved[start : start + _PART])
+
     def _apart(self, function: Callable[..., Result], *arguments: Any, **options: Any) -> Result:
         """Call a function of libsndfile in a thread of its own.
 
         It calls Python back to write bytes. An interruption that Python raised there would be
-        lost; it raises them in the main thread alone. One that comes while a thread is started
-        may leave it to itself: the next waits for it.
+        lost; it raises them in the main thread alone. What waits for the thread is a plain lock:
+        an interruption within Python's own ways to wait may leave them locked for good. A call
+        that an interruption leaves behind runs before or after the next, never beside it.
         """
+        results: list[Result] = []
+        errors: list[BaseException] = []
 
-        def call() -> Result:
-            with self._turn:
-                return function(*arguments, **options)
+        def call() -> None:
+            try:
+                with self._turn:
+                    results.append(function(*arguments, **options))
+            except BaseException as error:
+                errors.append(error)
+            finally:
+                done.release()
 
-        with ThreadPoolExecutor(1) as thread:
-            return thread.submit(call).result()
+        done = _thread.allocate_lock()
+        done.acquire()
+        _thread.start_new_thread(call, ())
+        done.acquire()
+        if errors:
+            raise errors[0]
+        return results[0]
 
 
 class _Sink:

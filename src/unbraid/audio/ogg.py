@@ -28,7 +28,10 @@ def breaks_off(path: Path) -> bool:
 
 
 def is_chain(path: Path) -> bool:
-    """Whether an Ogg file ends with another stream than it begins with, as recorded radio does."""
+    """Whether an Ogg file ends with another stream than it begins with, as recorded radio does.
+
+    Streams are told apart by their serial numbers, which should differ within a file.
+    """
     with path.open("rb") as file:
         last = _last_page(file)
         if last is None or len(last) < _PAGE_HEADER:
