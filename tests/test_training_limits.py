@@ -110,6 +110,11 @@ def test_a_file_is_no_folder_for_runs(tree: Path, tmp_path: Path, taken: str) ->
         fit.run(tree / "quick.yaml", [f"run.folder={tmp_path}/runs"])
 
 
+def test_a_folder_that_cannot_be_is_one_line(tree: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"cannot be written to .*run\.folder"):
+        fit.run(tree / "quick.yaml", [f"run.folder={tmp_path}/{'a' * 300}"])
+
+
 def test_a_missing_accelerator_is_one_line(tree: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"^run\.accelerator 'mps': ") as raised:
         fit.run(tree / "quick.yaml", [f"run.folder={tmp_path}/runs", "run.accelerator=mps"])

@@ -170,8 +170,8 @@ def test_the_picture_has_a_panel_for_each_key_with_all_scores():
     assert {tick.get_text() for tick in panels["b.kind"].get_xticklabels()} == {"x y", "null"}
 
 
-def test_numbers_at_a_logarithmic_axis_do_not_overlap():
-    rates = (0.0018788, 0.0001208)
+@pytest.mark.parametrize("rates", [(0.0018788, 0.0001208), (1e-6, 1e-1), (1e2, 1e-7)])
+def test_numbers_at_a_logarithmic_axis_do_not_overlap(rates):
     trials = [Trial(f"{rate}", {"rate": rate, "b": rate}, rate, 4, "finished") for rate in rates]
     figure = draw(trials, "valid/loss", ["rate"])
     figure.draw_without_rendering()

@@ -120,7 +120,7 @@ def run(
     """
     config = read_config(config_path, overrides)
     folder = config.folder.absolute()
-    with connected(address), locked(folder):
+    with locked(folder), connected(address):
         room = _room(DEVICES.get(config.run.accelerator, "auto"), workers)
         cores = "1 core" if room.threads == 1 else f"{room.threads} cores"
         say(f"{room.workers} workers, {cores}{' and a GPU' if room.gpus else ''} each")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,6 +29,7 @@ Array = NDArray[np.float64]
 
 TAGS = ("train/loss", "valid/loss", "valid/sdr")
 NOTE: dict[str, Any] = {"fontsize": 9, "color": "#495057"}
+_TITLE = 60  # letters that a panel has room for
 SMOOTHING = 15  # a smoothed value is the mean over this part of the run
 
 
@@ -248,7 +248,8 @@ def _draw_losses(
         row[0].yaxis.set_minor_locator(NullLocator())
     row[0].set_ylabel("Loss")
     names = ", ".join(run.name for run in runs)
-    title = f"Loss of {shorten(names, 60, placeholder=' …')}" if named else "Loss"
+    shown = names if len(names) <= _TITLE else f"{names[: _TITLE - 2]} …"
+    title = f"Loss of {shown}" if named else "Loss"
     row[0].set_title(title, loc="left", weight="bold", fontsize=11)
     taught = f", taught by {runs[0].teacher['model']}" if runs[0].teacher else ""
     row[1].set_title(_terms(runs[0].loss) + taught, loc="right", **NOTE)

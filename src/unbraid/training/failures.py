@@ -19,7 +19,7 @@ def why(error: BaseException | None) -> str:
 
 
 @contextmanager
-def told(folder: Path) -> Iterator[None]:
+def in_one_line(folder: Path) -> Iterator[None]:
     """What ends a run from outside is one line: a song that vanishes, a disk that is full.
 
     Args:
@@ -31,7 +31,7 @@ def told(folder: Path) -> Iterator[None]:
     try:
         yield
     except UnbraidError as error:
-        raise type(error)(why(error)) from None
+        raise type(error)(why(error)) from error
     except OSError as error:
         cause = describe(error) if error.strerror else why(error)
         raise UnbraidError(

@@ -34,7 +34,7 @@ from unbraid.runner import is_out_of_memory
 from unbraid.training import processes, weights
 from unbraid.training.bar import Bar
 from unbraid.training.config import MONITORS, TrainConfig, read_config
-from unbraid.training.failures import told
+from unbraid.training.failures import in_one_line
 from unbraid.training.lock import locked
 from unbraid.training.music import Music
 from unbraid.training.saving import WholeFiles
@@ -241,6 +241,7 @@ def _train(
     trial.fit(deepcopy(task), music)
     folder = config.folder
     if trial.is_global_zero:
+        folder.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(OmegaConf.create(asdict(config)), folder / "config.yaml")
     best = ModelCheckpoint(
         folder / "checkpoints",
@@ -263,7 +264,7 @@ def _train(
     if not trainer.is_global_zero:  # else all would draw the same masks
         torch.manual_seed(config.run.seed + trainer.global_rank)
     result = folder / f"{config.name}.safetensors"
-    with told(folder):
+    with in_one_line(folder):
         trainer.fit(task, music, ckpt_path=resume, weights_only=True)
         if trainer.is_global_zero:
             weights.export(model, architecture, best.best_model_path, result, config, card)

@@ -17,8 +17,9 @@ def locked(folder: Path) -> Iterator[None]:
     """No other command holds the folder meanwhile.
 
     The system lets go of it when the process ends, in whatever way; a file `.lock` that stays
-    means nothing. Folders that were made for it and are empty in the end go. On Windows, and on a
-    disk that knows no locks, none is held.
+    means nothing. Processes that it started and that outlive it hold the folder for as long.
+    Folders that were made for it and are empty in the end go. On Windows, and on a disk that knows
+    no locks, none is held.
 
     Args:
         folder: made if it is missing.
@@ -26,9 +27,9 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
         ConfigError: another command holds it, or it cannot be written to.
     """
-    made = [path for path in (folder, *folder.parents) if not path.exists()]
     lock = folder / ".lock"
     try:
+        made = [path for path in (folder, *folder.parents) if not path.exists()]
         folder.mkdir(parents=True, exist_ok=True)
         file = lock.open("a")
     except OSError as error:
@@ -44,6 +45,8 @@ def locked(folder: Path) -> Iterator[None]:
         try:
             yield
         finally:
+            if sys.platform == "win32":  # which removes no open file
+                file.close()
             with suppress(OSError):
                 lock.unlink()
                 for path in made:

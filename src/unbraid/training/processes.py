@@ -16,6 +16,9 @@ from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvir
 from unbraid.data.sampling import Place
 from unbraid.training.config import RunConfig
 
+# that torchrun, Lightning, SLURM and LSF set; of these, Lightning takes what it finds
+_RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")
+
 
 def options(config: RunConfig) -> dict[str, Any]:
     """Lightning's options for as many processes as the configuration, or `torchrun`, says."""
@@ -27,7 +30,7 @@ def options(config: RunConfig) -> dict[str, Any]:
 
 def is_first() -> bool:
     """Whether this process is the first, or will start the others, before there is a trainer."""
-    return all(os.environ.get(rank, "0") == "0" for rank in ("RANK", "LOCAL_RANK", "NODE_RANK"))
+    return all(os.environ.get(rank, "0") == "0" for rank in _RANKS)
 
 
 def place(trainer: Any) -> Place:
@@ -36,7 +39,7 @@ def place(trainer: Any) -> Place:
 
 
 def hush(level: int = logging.WARNING) -> None:
-    """Lightning says nothing below this level, nothing about its own code, nor what is meant so."""
+    """Lightning says nothing below this level, of its own code, or of what `run.init` wants."""
     for name in ("lightning.fabric", "lightning.pytorch"):
         logging.getLogger(name).setLevel(level)
     warnings.filterwarnings("ignore", r"Found \d+ module\(s\) in eval mode")  # by `run.init`

@@ -149,7 +149,9 @@ def _draw_key(panel: Axes, key: str, trials: Sequence[Trial], logarithmic: bool)
         panel.set_xlim(-0.5, len(names) - 0.5)
     elif logarithmic:
         panel.set_xscale("log")
-        panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        decades = np.log10(max(values) / min(values))
+        subs = (1, 2, 5) if decades < 2 else (1,)
+        panel.xaxis.set_major_locator(LogLocator(subs=subs, numticks=8))
         panel.xaxis.set_major_formatter("{x:g}")
         panel.xaxis.set_minor_locator(NullLocator())
     fill = [COLOURS[1] if trial.state == "finished" else "none" for trial in trials]

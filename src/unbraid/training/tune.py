@@ -92,24 +92,23 @@ def run(search: Search, address: str | None = None) -> tuple[list[Trial], Path]:
     """
     folder = search.folder.absolute()
     _check_same(search, folder)
-    with connected(address):
+    with locked(folder), connected(address):
         os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # our runs log enough
         os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # prints a box even where it should be quiet
         trainable = tune.with_resources(_trainable(search, folder), _resources(search))
-        with locked(folder):
-            _keep(search, folder)
-            state = str(folder / STATE)
-            if tune.Tuner.can_restore(state):
-                tuner = tune.Tuner.restore(state, trainable, restart_errored=True)
-            else:
-                tuner = _tuner(search, trainable, folder)
-            results: Any = tuner.fit()
-            monitor = search.config.run.monitor
-            found = ranked([_trial(result, folder) for result in results], MONITORS[monitor])
-            write_trials(found, monitor, folder / "results.csv")
-            scored = [trial for trial in found if trial.score is not None]
-            if scored:
-                plot_trials(scored, monitor, search.logarithmic, folder / "search.png")
+        _keep(search, folder)
+        state = str(folder / STATE)
+        if tune.Tuner.can_restore(state):
+            tuner = tune.Tuner.restore(state, trainable, restart_errored=True)
+        else:
+            tuner = _tuner(search, trainable, folder)
+        results: Any = tuner.fit()
+        monitor = search.config.run.monitor
+        found = ranked([_trial(result, folder) for result in results], MONITORS[monitor])
+        write_trials(found, monitor, folder / "results.csv")
+        scored = [trial for trial in found if trial.score is not None]
+        if scored:
+            plot_trials(scored, monitor, search.logarithmic, folder / "search.png")
     return found, folder
 
 
