@@ -249,6 +249,18 @@ def test_a_standard_output_that_is_closed_or_full_is_no_bug(tmp_path, monkeypatc
         pass
 
 
+def test_a_warning_is_one_line_like_an_error():
+    code = (
+        "import warnings\n"
+        "from unbraid import cli\n"
+        "from unbraid.errors import UnbraidWarning\n"
+        "cli.app = lambda: warnings.warn('the GPU is not used', UnbraidWarning)\n"
+        "cli.main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "warning: the GPU is not used\n")
+
+
 def test_info_says_what_a_file_holds(tmp_path):
     song = make_song(tmp_path / "Песня.wav", 2)
     done = unbraid("info", song, tmp_path / "nowhere.wav")

@@ -17,6 +17,7 @@ from unbraid import Separator
 from unbraid.errors import ConfigError
 from unbraid.evaluation import frame_sdr
 from unbraid.models import build
+from unbraid.runner import _repeatable
 from unbraid.training import fit
 from unbraid.training.losses import LossConfig, separation_loss
 from unbraid.training.task import SeparationTask
@@ -96,6 +97,10 @@ def test_the_same_bits_every_time(monkeypatch) -> None:
     Separator(made, "cuda", segment=0.1)(noise(2, 100), RATE)
     assert asked == [True]
     assert not torch.backends.cudnn.deterministic
+    with _repeatable:
+        Separator(made, "cuda", segment=0.1)(noise(2, 100), RATE)  # as in another thread
+        assert torch.backends.cudnn.deterministic
+    assert not torch.backends.cudnn.deterministic
 
 
 def test_the_precision_is_that_of_the_gpu_that_is_asked_for(monkeypatch) -> None:
@@ -108,6 +113,7 @@ def test_the_precision_is_that_of_the_gpu_that_is_asked_for(monkeypatch) -> None
         current.pop()
 
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr("unbraid.runner._fault", lambda device: None)  # the second may not be there
     monkeypatch.setattr(torch.cuda, "device", device)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: current == [1])
     made = build("conv1d")

@@ -210,6 +210,7 @@ def _start_worker(
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     torch.set_num_threads(threads)
+    warnings.simplefilter("ignore", UnbraidWarning)  # of the device, which the parent has said
     _worker.update(
         separator=make_separator(), options=options, fractions=fractions, cancelled=cancelled
     )

@@ -45,7 +45,7 @@ def warn_of_silence(stems: Iterable[str]) -> None:
 
 @contextmanager
 def silence_expected() -> Iterator[None]:
-    """Warn of no silent stems: for who measures them."""
+    """Warn of no silent stems: for who measures them, in one thread."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", _SILENT, UnbraidWarning)
         yield

@@ -6,7 +6,8 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
+from threading import Lock
 from typing import Any, TypeVar
 
 import torch
@@ -108,7 +109,7 @@ class Runner:
         half = self.precision == "bfloat16"
         repeatable: AbstractContextManager[None] = nullcontext()
         if self.device.type == "cuda":
-            segments, repeatable = segments.pin_memory(), _repeatable()
+            segments, repeatable = segments.pin_memory(), _repeatable
         with torch.inference_mode(), repeatable:
             mixture = segments.to(self.device, non_blocking=True)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
@@ -178,15 +179,32 @@ def _asked(model: Any, mixture: Tensor) -> tuple[Tensor, Tensor | None]:
     return estimates.float(), certainty
 
 
-@contextmanager
-def _repeatable() -> Iterator[None]:
-    """Have cuDNN give the same bits every time, which its transposed convolutions else may not."""
-    before = torch.backends.cudnn.deterministic
-    torch.backends.cudnn.deterministic = True
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.deterministic = before
+class _Repeatable:
+    """Has cuDNN give the same bits every time, which its transposed convolutions else may not.
+
+    The flag is the process's: it is put back when the last of several threads is through.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._within = 0
+        self._before = False
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._within:
+                self._before = torch.backends.cudnn.deterministic
+                torch.backends.cudnn.deterministic = True
+            self._within += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._within -= 1
+            if not self._within:
+                torch.backends.cudnn.deterministic = self._before
+
+
+_repeatable = _Repeatable()
 
 
 def _device(name: str) -> torch.device:

@@ -25,7 +25,7 @@ from unbraid.models.onnx import OnnxNetwork
 from unbraid.naming import check_output, forms_of
 from unbraid.overlap import crossfaded, fade_samples, segment_samples
 from unbraid.runner import Runner
-from unbraid.streams import keeping, pieces, read, resampled, slices, told
+from unbraid.streams import keeping, pieces, read, resampled, slices, with_progress
 
 Progress = Callable[[float], object]
 
@@ -84,9 +84,9 @@ class Separator:
             raise ConfigError(f"overlap {overlap}: give a part of the segment from 0 to 0.5")
         if batch_size is not None and batch_size < 1:
             raise ConfigError(f"batch_size {batch_size}: give 1 or more")
-        if not isinstance(wiener, int) or wiener < 0:
+        if wiener < 0 or wiener % 1:
             raise ConfigError(f"wiener {wiener}: give a number of iterations, 0 for none")
-        self._runner = Runner(model, device, precision, batch_size, wiener)
+        self._runner = Runner(model, device, precision, batch_size, int(wiener))
         self.model = self._runner.model
         self.device, self.precision = self._runner.device, self._runner.precision
         config: Any = model.config
@@ -198,7 +198,7 @@ class Separator:
         run = self._runner
         separated = crossfaded(fronts, run, self._segment, self._fade, run.batch_size, run.map)
         if progress and duration:
-            separated = told(separated, duration * self.sample_rate, progress)
+            separated = with_progress(separated, duration * self.sample_rate, progress)
         heard = opened(separated, self.sample_rate)
         flat = (block.flatten(0, 1).numpy() for block in heard)
         for estimate in resampled(flat, up):

@@ -13,12 +13,12 @@ from unbraid.audio import AudioReader, Resampler
 from unbraid.audio.info import Block
 
 BLOCK = 1 << 17  # samples to take from an array or a file at a time
-LONGEST = 10.0  # seconds of a block: one of a few Hz would grow beyond memory when resampled
+LONGEST_BLOCK = 10.0  # seconds of a block: one of a few Hz would grow beyond memory when resampled
 
 
 def pieces(blocks: Iterable[Block], sample_rate: float) -> Iterator[Block]:
-    """The blocks without the empty ones, cut where they are longer than `LONGEST`."""
-    longest = max(1, int(LONGEST * sample_rate))
+    """The blocks without the empty ones, cut where they are longer than `LONGEST_BLOCK`."""
+    longest = max(1, int(LONGEST_BLOCK * sample_rate))
     for block in blocks:
         for start in range(0, block.shape[1], longest):
             yield block[:, start : start + longest]
@@ -45,7 +45,7 @@ def resampled(blocks: Iterable[Block], resampler: Resampler) -> Iterator[Block]:
             yield rest
 
 
-def told(
+def with_progress(
     blocks: Iterable[Tensor], samples: float, progress: Callable[[float], object]
 ) -> Iterator[Tensor]:
     """The blocks; as each comes, `progress` is told which part of the samples is there."""

@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 
 from unbraid.cli.app import app, require
 
-SCORES = "DIR..."  # a command's name that no folder has, such as `scores`, where scores are
+SCORES = "DIR..."  # the command's name, which nobody types: a folder may well be called `scores`
 
 
 class FoldersUnlessNamed(TyperGroup):
