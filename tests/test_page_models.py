@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from browser import needs_browser, playwright, running_browser, watched
+from browser import needs_browser, playwright, running_browser, until, watched
 from unbraid.models import build
 from unbraid.models.checkpoint import save
 from web_server import make_song, serving
@@ -69,6 +69,7 @@ def test_a_model_is_chosen_and_another_one_afterwards(page, url, tmp_path):
     page.get_by_role("button", name="Separate song again with tiny").focus()
     for _ in range(2):
         page.keyboard.press("Enter")
+    until(page, lambda: asked)
     page.wait_for_timeout(50)
     (once,) = asked
     once.continue_()
@@ -125,6 +126,7 @@ def test_a_double_click_asks_for_one_song(page, url):
     page.route("**/api/example?*", lambda route: asked.append(route))
     page.goto(url)
     page.get_by_role("button", name="Try the example song").dblclick()
+    until(page, lambda: asked)
     page.wait_for_timeout(50)
     assert len(asked) == 1
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from browser import needs_browser, playwright, running_browser
+from browser import needs_browser, playwright, running_browser, until
 from web_server import serving
 
 pytestmark = [pytest.mark.slow, needs_browser]
@@ -83,14 +83,6 @@ def take_uploads(page) -> list[Any]:
     held: list[Any] = []
     page.route(UPLOADS, lambda route: held.append(route))
     return held
-
-
-def until(page, holds: Callable[[], bool]) -> None:
-    for _ in range(200):
-        if holds():
-            return
-        page.wait_for_timeout(25)
-    raise AssertionError("not within 5 s")
 
 
 def alerts(page) -> list[str]:
@@ -238,6 +230,7 @@ def test_an_upload_that_ends_leaves_another_song_in_view(page, url, songs):
     held = take_uploads(page)
     answer(page, "**/api/jobs/other", job("other.wav", "failed", error="it is silent"))
     page.goto(url)
+    expect(page.locator("#home")).to_be_visible()
     page.set_input_files("#file", songs[0])
     until(page, lambda: held)
     page.evaluate("location.hash = 'other'")
@@ -251,6 +244,7 @@ def test_an_upload_that_ends_leaves_another_song_in_view(page, url, songs):
 def test_songs_on_their_way_keep_the_model_that_was_chosen_for_them(page, url, songs):
     held = take_uploads(page)
     page.goto(url)
+    expect(page.locator("#home")).to_be_visible()
     page.set_input_files("#file", songs[:2])
     until(page, lambda: held)
     page.get_by_label("Model").select_option("dprnn")
@@ -266,6 +260,7 @@ def test_songs_that_are_added_wait_for_those_on_their_way(page, url, songs):
     """All errors stay, and one button cancels all."""
     held = take_uploads(page)
     page.goto(url)
+    expect(page.locator("#home")).to_be_visible()
     page.set_input_files("#file", songs[0])
     until(page, lambda: held)
     page.set_input_files("#file", songs[1])
@@ -288,6 +283,7 @@ def test_songs_that_are_added_wait_for_those_on_their_way(page, url, songs):
 def test_songs_wait_while_the_queue_is_full(page, url, songs):
     held = take_uploads(page)
     page.goto(url)
+    expect(page.locator("#home")).to_be_visible()
     page.set_input_files("#file", songs[:2])
     busy = {"detail": "busy, 3 before you: try again later", "before": 3}
     until(page, lambda: held)
@@ -311,6 +307,7 @@ def test_songs_wait_while_the_queue_is_full(page, url, songs):
 def test_songs_that_are_not_sent_are_named(page, url, songs):
     answer(page, UPLOADS, None, method="POST")
     page.goto(url)
+    expect(page.locator("#home")).to_be_visible()
     page.set_input_files("#file", songs)
     told = [f"“one.wav”: {BROKEN[0].lower()}{BROKEN[1:]}."]
     until(page, lambda: alerts(page) == [*told, "“two.wav”: not sent.", "“three.wav”: not sent."])
@@ -337,6 +334,7 @@ def test_a_folder_is_named_and_what_is_dropped_beside_it_is_sent(page, url, song
 def test_a_file_that_is_gone_is_not_taken_for_a_broken_connection(page, url, songs, tmp_path):
     held = take_uploads(page)
     page.goto(url)
+    expect(page.locator("#home")).to_be_visible()
     page.set_input_files("#file", songs[:2])
     until(page, lambda: held)
     (tmp_path / "two.wav").unlink()

@@ -46,6 +46,7 @@ def page(browser, url):
     """The page with the song's mixer, after an upload through the form."""
     page = watched(browser.new_page())
     page.goto(url)
+    page.wait_for_selector("#home", state="visible")
     page.set_input_files("#file", SONG)
     page.get_by_role("button", name="Play").wait_for(timeout=60_000)
     return page
@@ -229,6 +230,7 @@ def test_a_reload_shows_the_song_again_and_the_list_deletes_it(page):
 
 def test_only_formats_that_can_hold_a_stem_are_offered(page, url, tmp_path):
     page.goto(url)
+    page.wait_for_selector("#home", state="visible")
     page.set_input_files("#file", make_song(tmp_path / "fast.wav", rate=96_000))
     page.get_by_role("button", name="Play").wait_for(timeout=60_000)
     offered = page.get_by_label("Download vocals as").all_inner_texts()

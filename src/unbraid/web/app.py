@@ -121,7 +121,7 @@ async def separate_example(service: TheService, model: TheModel = None) -> JobVi
 )
 async def separate_again(job: TheJob, service: TheService, model: TheModel = None) -> JobView:
     """Separate a song that is there, whatever its state, once more: as a job of its own."""
-    return service.view(service.again(job, model))
+    return service.view(await service.again(job, model))
 
 
 @api.get("/jobs/{job_id}", tags=["jobs"], responses=problems(404))

@@ -120,7 +120,7 @@ class Service:
             found = await self._measure(job_id)
             return self._admit(job_id, EXAMPLE_NAME, chosen, **found)
 
-    def again(self, job: Job, model: str | None) -> Job:
+    async def again(self, job: Job, model: str | None) -> Job:
         """Put the song of a job into the queue as another job, which outlives the first.
 
         Args:
@@ -130,11 +130,12 @@ class Service:
         Raises:
             ModelError: there is no such model.
             BusyError: the queue is full.
+            TooLargeError: the song is longer than the server allows now.
             FullError: no room on disk.
         """
         chosen = self.jobs.models.choose(model)
         with self._arrival() as job_id:
-            self.storage.share_song(job.id, job_id)
+            await asyncio.to_thread(self.storage.share_song, job.id, job_id)
             return self._admit(job_id, job.name, chosen, job.samples, job.sample_rate, job.channels)
 
     async def stem(self, job: Job, stem: str, format: Format) -> Path | None:

@@ -44,7 +44,7 @@ const isOpen = () => !$("home").hidden;
 export function show() {
   $("home").hidden = false;
   document.title = "Unbraid";
-  $("model").textContent = limits.models.length > 1 ? "" : `model ${limits.model}`; // else it can be chosen
+  $("model").textContent = limits.models.length > 1 ? "" : `model ${limits.model}`; // of several, it is chosen below
   list();
   return () => {
     clearTimeout(timer);
