@@ -170,6 +170,7 @@ def gpu() -> Iterator[None]:
             "set_device": None,
             "empty_cache": None,
             "is_bf16_supported": True,
+            "is_current_stream_capturing": False,
             "get_device_properties": properties,
             "get_device_capability": (properties.major, properties.minor),
             "device": nullcontext(),

@@ -1,7 +1,11 @@
 """The recipes that make a network of another, as the command line runs them."""
 
+import os
 import runpy
+import shutil
+import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -153,3 +157,28 @@ def test_hard_music_is_what_is_taken_for_a_voice_in_part(run, tmp_path, monkeypa
     audio, rate = soundfile.read(tmp_path / "hard/games-leads-0.flac")
     assert rate == 8000
     np.testing.assert_allclose(audio, np.full(12 * 8000, 0.1), atol=1e-4)
+
+
+@pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="packages are unpacked on Debian")
+def test_packages_are_unpacked_with_the_archives_in_them(tmp_path, run, monkeypatch, capsys):
+    package, unpacked = tmp_path / "package", tmp_path / "unpacked"
+    (package / "DEBIAN").mkdir(parents=True)
+    control = (
+        "Package: nexuiz-music\nVersion: 1\nArchitecture: all\nMaintainer: a\nDescription: b\n"
+    )
+    (package / "DEBIAN" / "control").write_text(control)
+    with zipfile.ZipFile(package / "music.pk3", "w") as archive:
+        archive.writestr("cdtracks/one.ogg", b"sound")
+        archive.writestr("maps/one.bsp", b"no sound")
+    subprocess.run(["dpkg-deb", "-b", package, tmp_path / "a.deb"], check=True)
+    stub = tmp_path / "bin" / "apt-get"
+    stub.parent.mkdir()
+    stub.write_text(f'#!/bin/sh\ntest "$2" = nexuiz-music && cp {tmp_path}/a.deb .\n')
+    stub.chmod(0o755)
+    monkeypatch.setenv("PATH", str(stub.parent), prepend=os.pathsep)
+    for line in ("nexuiz-music: unpacked", "nexuiz-music: is there"):
+        with pytest.raises(SystemExit, match="22 of 23 are missing: 0ad-data"):
+            run("game_packages.py", unpacked)
+        assert line in capsys.readouterr().out
+    files = [path.relative_to(unpacked) for path in unpacked.rglob("*") if path.is_file()]
+    assert files == [Path("nexuiz-music/music/cdtracks/one.ogg")]
