@@ -250,16 +250,16 @@ def test_full_queues_refuse_and_a_killed_worker_fails_one_song_and_is_replaced(s
         assert "before you" in refused[0].json()["detail"]
         assert int(refused[0].headers["retry-after"]) > 0
 
-        job, after = (answer.json() for answer in answers[:2])
-        while client.get(f"/api/jobs/{job['id']}").json()["status"] == "queued":
+        taken = [answer.json() for answer in answers if answer.status_code == 202]
+        while client.get(f"/api/jobs/{taken[0]['id']}").json()["status"] == "queued":
             time.sleep(0.01)
         killed = jobs.workers[0].pid
         os.kill(killed, signal.SIGKILL)
 
-        failed = finished(client, job)
-        assert (failed["status"], failed["error"]) == ("failed", DIED)
+        ended = [finished(client, job) for job in taken]
+        assert [job["error"] for job in ended if job["status"] == "failed"] == [DIED]
+        assert [job["status"] for job in ended].count("done") == len(taken) - 1 > 0
         assert client.get("/api/health").status_code == 200
-        assert finished(client, after)["status"] == "done"
         assert jobs.workers[0].pid != killed
 
 
