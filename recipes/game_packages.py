@@ -56,7 +56,7 @@ def fetch(package: str, folder: Path) -> str:
         got = subprocess.run(command, cwd=box, capture_output=True, text=True)
         debs = list(Path(box).glob("*.deb"))
         if got.returncode or not debs:
-            return f"not to be had: {got.stderr.strip().splitlines()[-1:]}"
+            return f"not to be had: {(got.stderr.strip().splitlines() or ['no package'])[-1]}"
         content = Path(box) / "content"
         subprocess.run(["dpkg-deb", "-x", debs[0], content], check=True)
         for archive in sorted(content.rglob("*")):
