@@ -26,4 +26,5 @@ class WholeFiles(TorchCheckpointIO):
         content = io.BytesIO()
         torch.save(checkpoint, content)
         with replacing(Path(path)) as temporary:
-            temporary.write_bytes(content.getbuffer())
+            # no view of it: Python 3.12.0 and 3.12.1 crash on one that an error's traceback keeps
+            temporary.write_bytes(content.getvalue())
