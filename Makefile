@@ -12,7 +12,7 @@ demo: $(VENV)/.plot ## separate the song in demo/, score it, write stems and plo
 	$(BIN)/python demo/demo.py
 
 test: $(VENV)/.dev ## run all tests, in two processes of one thread
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.dev ## check style, types and the Dockerfile
 	$(BIN)/ruff check .

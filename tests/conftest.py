@@ -1,6 +1,7 @@
 """What several test files need."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,16 @@ from unbraid.models.checkpoint import save
 
 settings.register_profile("untimed", deadline=None)  # a busy machine is not an error
 settings.load_profile("untimed")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests first, then those with most tests: the last are short.
+
+    Of processes that share the suite by files (see the Makefile), none then works on alone.
+    """
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    tests = Counter(item.path for item in items)
+    items.sort(key=lambda item: (item.path not in slow, -tests[item.path]))
 
 
 @pytest.fixture(scope="session", autouse=True)
