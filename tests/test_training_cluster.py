@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from unbraid.cli import app  # noqa: E402
 from unbraid.errors import ConfigError, UnbraidError  # noqa: E402
 from unbraid.fleet.cluster import ENVIRONMENT  # noqa: E402
 from unbraid.training import cluster  # noqa: E402
+from unbraid.training.lines import Lines  # noqa: E402
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Ray's clusters in one machine need POSIX")
 
@@ -35,7 +37,8 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module", autouse=True)
 def two_cores() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in ENVIRONMENT.items():
+        looks = {"RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2"}  # at whether the workers are through
+        for name, value in {**ENVIRONMENT, **looks}.items():
             patch.setenv(name, value)
         options = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
         ray.init("local", num_cpus=2, object_store_memory=80_000_000, **options)
@@ -105,6 +108,11 @@ def test_more_workers_than_cores_are_refused(tree: Path, tmp_path: Path) -> None
     with pytest.raises(ConfigError, match="3 workers, but the cluster has 2 cores"):
         cluster.run(tree / "tiny.yaml", [f"run.folder={tmp_path}/runs"], workers=3)
     assert not (tmp_path / "runs").exists()
+
+
+def test_the_process_that_keeps_lines_imports_no_torch() -> None:
+    code = f"import sys, {Lines.__module__}; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize("flags", [["--workers", "2"], ["--address", "auto"]])

@@ -26,6 +26,7 @@ from unbraid.errors import ConfigError, UnbraidError
 from unbraid.fleet.cluster import Size, connected, size
 from unbraid.training import fit
 from unbraid.training.config import TrainConfig, read_config
+from unbraid.training.lines import Lines
 from unbraid.training.lock import locked
 
 STATE = ".ray"  # where in the run's folder Ray keeps its books while it runs
@@ -69,22 +70,6 @@ class Progress(Callback):
             told = "  ".join(f"{name} {scores[name]:.4g}" for name in ("valid/sdr", "valid/loss"))
             done = min(1.0, pl_module.progress())
             self._say(f"step {trainer.global_step}  {done:.0%}  {told}")
-
-
-class Lines:
-    """What the first worker says, until the command fetches it: an actor."""
-
-    def __init__(self) -> None:
-        self._lines: list[str] = []
-
-    def add(self, line: str) -> None:
-        """Keep a line."""
-        self._lines.append(line)
-
-    def take(self) -> list[str]:
-        """Give the lines away."""
-        lines, self._lines = self._lines, []
-        return lines
 
 
 def run(
