@@ -47,6 +47,19 @@ def test_help_names_every_command_and_imports_no_torch():
         assert command in done.stdout
 
 
+def test_what_separates_nothing_imports_no_torch():
+    code = (
+        "import sys\n"
+        "from unbraid.cli import main\n"
+        "for words in (['models'], ['separate', 'nowhere.wav']):\n"
+        "    sys.argv = ['unbraid', *words]\n"
+        "    try: main()\n"
+        "    except SystemExit: pass\n"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_the_package_offers_its_public_names_without_importing_torch():
     code = (
         "import sys, unbraid\n"

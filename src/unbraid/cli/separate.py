@@ -6,13 +6,16 @@ import sys
 from enum import Enum
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from unbraid.cli.app import Device, Engine, OnDevice, app, require
 from unbraid.errors import ConfigError, UnbraidError, describe
 from unbraid.models import DEFAULT
+
+if TYPE_CHECKING:
+    from unbraid.separator import Separator
 
 
 class Stem(str, Enum):  # typer turns enums into choices
@@ -150,16 +153,16 @@ def separate(
     except ConfigError as error:
         raise typer.BadParameter(str(error)) from None
     settings: dict[str, Any] = {"wiener": wiener, "precision": precision.value}
+    make_separator = partial(_separator, device=device.value, **settings)
     if engine is Engine.ray:
         from unbraid.fleet.catalogue import separate_catalogue
-        from unbraid.separator import Separator
 
         with Display(None) as display:
             tally = separate_catalogue(
                 inputs,
                 options,
                 weights,
-                partial(Separator.from_pretrained, device=device.value, **settings),
+                make_separator,
                 settings=settings,
                 device=device.value,
                 jobs=jobs,
@@ -169,9 +172,6 @@ def separate(
             )
         raise typer.Exit(1 if tally["failed"] else 0)
     tasks, known = plan(find_songs(map(Path, inputs), Path(out)), options)
-
-    from unbraid.separator import Separator  # torch takes seconds: after the checks
-
     keep_freed_memory()
     with Display(len(tasks)) as display:
         for result in known:
@@ -179,13 +179,19 @@ def separate(
         results = separate_songs(
             tasks,
             options,
-            partial(Separator.from_pretrained, model, device=device.value, **settings),
+            partial(make_separator, model),
             jobs or 1,
             display.progress,
             display.result,
         )
     if any(result.status == "failed" for result in known + results):
         raise typer.Exit(1)
+
+
+def _separator(model: str | Path, **settings: Any) -> Separator:
+    from unbraid.separator import Separator  # torch takes seconds: after the checks
+
+    return Separator.from_pretrained(model, **settings)
 
 
 def _check_runtime(runtime: Runtime, engine: Engine, weights: Path) -> None:

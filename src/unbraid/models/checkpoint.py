@@ -1,4 +1,7 @@
-"""Weights as safetensors, with all that is needed to rebuild and to trust them in the header."""
+"""Weights as safetensors, with all that is needed to rebuild and to trust them in the header.
+
+Headers are read without torch, which takes seconds to import.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,19 @@ import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as to_bytes
-from torch import Tensor, nn
 
 from unbraid.errors import ModelError, UnbraidError
 from unbraid.models import build, find
 from unbraid.replacing import replacing
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
 
 FORMAT = "unbraid-1"
 
@@ -59,7 +64,7 @@ def save(
     architecture: str,
     licence: str,
     data: str,
-    dtype: torch.dtype = torch.float32,
+    dtype: torch.dtype | None = None,
 ) -> ModelInfo:
     """Write a network's weights; the file appears whole or not at all.
 
@@ -69,12 +74,16 @@ def save(
         architecture: its name for `build`.
         licence: of the weights.
         data: what they were trained on, in a sentence.
-        dtype: of the stored parameters.
+        dtype: of the stored parameters; None for float32.
 
     Returns:
         The header that was written.
     """
+    import torch
+    from safetensors.torch import save as to_bytes
+
     path = Path(path)
+    dtype = dtype or torch.float32
     parameters = dict(model.named_parameters())  # statistics keep their type: they may be large
     weights = {
         name: tensor.detach().to("cpu", dtype if name in parameters else None).contiguous()
@@ -153,7 +162,7 @@ def load(name_or_path: str | Path) -> nn.Module:
 
 def _header(path: Path) -> tuple[dict[str, str], int]:
     try:
-        with safe_open(path, "pt") as file:
+        with safe_open(path, "np") as file:
             metadata = file.metadata() or {}
             shapes = [file.get_slice(name).get_shape() for name in file.keys()]  # noqa: SIM118
     except (SafetensorError, OSError) as error:
@@ -163,10 +172,12 @@ def _header(path: Path) -> tuple[dict[str, str], int]:
             f"{path}: safetensors, but not weights of unbraid (header says format "
             f"{metadata.get('format')!r}, not {FORMAT!r})"
         )
-    return metadata, sum(torch.Size(shape).numel() for shape in shapes)
+    return metadata, sum(map(prod, shapes))
 
 
 def _sha256(weights: dict[str, Tensor]) -> str:
+    import torch
+
     digest = hashlib.sha256()
     for name in sorted(weights):
         digest.update(name.encode())
