@@ -47,6 +47,8 @@ def test_what_would_stop_training(tmp_path):
     audio["drums"][0, 1234] = np.nan
     write_folder(tmp_path / "nan", "FLOAT", **audio)
     write_stem_file(tmp_path / "streams.stem.mp4", list(song(9).values())[:4])
+    doubled = write_folder(tmp_path / "doubled", **song(9))
+    soundfile.write(doubled / "bass.flac", song(9)["bass"].T, RATE)
 
     found = {name: report.errors for name, report in reports(tmp_path).items()}
     assert all(found[name] == [] for name in "1234")
@@ -54,6 +56,7 @@ def test_what_would_stop_training(tmp_path):
     assert found["short"] == ["lengths differ: 0.5 and 1.0 s"]
     assert found["rates"] == ["sample rates differ: 44100 and 48000 Hz"]
     assert found["streams"] == ["no vocals"]
+    assert found["doubled"] == ["several files of bass; leave one of each"]
     (broken,), (nan,) = found["broken"], found["nan"]
     assert broken.startswith("bass.wav: not an audio file")
     assert nan.startswith("drums.wav: not-a-number at 0.028 s")

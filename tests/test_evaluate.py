@@ -182,7 +182,8 @@ def test_an_estimate_that_is_the_true_stem_is_told(album, tmp_path):
 @pytest.mark.parametrize(
     ("made", "message"),
     [
-        ({}, "has no audio"),
+        ({}, "there is no audio$"),
+        ({"Vocals": noise(0), "music": noise(1)}, "there is Vocals.wav, music.wav$"),
         ({"vocals": noise(0)}, "needs vocals.wav and accompaniment.wav"),
         ({"vocals": noise(0, 1), "accompaniment": noise(1)}, "1.00 s, but the track's stems"),
         (
@@ -199,6 +200,31 @@ def test_estimates_that_do_not_fit_are_refused_before_anything_runs(album, tmp_p
     assert not (tmp_path / "out").exists()
 
 
+def test_where_estimates_are_called_otherwise_their_folders_are_named(album, tmp_path):
+    write(tmp_path / "other/Песня.stem", vocals=noise(0), accompaniment=noise(1))
+    with pytest.raises(DataError, match=r"there is no such folder, but Песня\.stem$"):
+        evaluate(select_tracks(album, ["Песня"]), [Folder(tmp_path / "other")], tmp_path / "out")
+
+
+def test_a_stem_of_two_files_is_refused(album, tmp_path):
+    doubled = write(tmp_path / "other/Песня", vocals=noise(0), accompaniment=noise(1))
+    save_audio(doubled / "vocals.flac", noise(0), RATE, "16")
+    tracks = select_tracks(album, ["Песня"])
+    with pytest.raises(DataError, match="Песня: several files of vocals; leave one of each"):
+        evaluate(tracks, [Folder(tmp_path / "other")], tmp_path / "out")
+    save_audio(album / "Песня/accompaniment.flac", noise(1), RATE, "16")
+    with pytest.raises(DataError, match="Песня: several files of accompaniment"):
+        evaluate(select_tracks(album, ["Песня"]), make_systems(["irm2"]), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_songs_of_one_name_are_told_with_their_places(album, tmp_path):
+    write(tmp_path / "album/again/Песня", vocals=noise(0), accompaniment=noise(1))
+    with pytest.raises(DataError) as refused:
+        evaluate(select_tracks(album), make_systems(["irm2"]), tmp_path / "out")
+    assert f"{album / 'again/Песня'} and {album / 'Песня'}; rename one" in str(refused.value)
+
+
 def test_another_rate_is_refused(album, tmp_path):
     folder = write(tmp_path / "other/Песня", vocals=noise(0))
     save_audio(folder / "accompaniment.wav", noise(1), 2 * RATE, "16")
@@ -209,6 +235,8 @@ def test_another_rate_is_refused(album, tmp_path):
 def test_what_the_user_can_mend_is_said_at_once(album, tmp_path, model):
     for arguments, message in [
         (["--data", tmp_path / "nowhere"], "no such folder"),
+        (["--data", album / "Песня/vocals.wav"], "vocals.wav: a file; give the folder"),
+        (["--data", album, "--model", "irm2", "-o", album / "Песня/vocals.wav"], "not a folder"),
         (["--data", album, "--tracks", "Песня "], "no track 'Песня '"),
         (["--data", album, "--model", "irm3"], "no model 'irm3'"),
         (["--data", album, "--model", "irm2", "--model", "irm2"], "two systems are named 'irm2'"),
@@ -216,7 +244,7 @@ def test_what_the_user_can_mend_is_said_at_once(album, tmp_path, model):
         (["--data", album, "--model", "irm2", "--published", "umx"], "no published scores 'umx'"),
         (["--data", album, "--model", "irm2", "--published", "openunmix"], "none of these tracks"),
     ]:
-        done = run("evaluate", *arguments, "-o", tmp_path / "out")
+        done = run("evaluate", "-o", tmp_path / "out", *arguments)
         assert isinstance(done.exception, UnbraidError)
         assert message in str(done.exception)
     assert not (tmp_path / "out").exists()

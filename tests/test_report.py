@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from errno import ENOSPC
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from typer.testing import CliRunner
 
 from unbraid.audio import save_audio
 from unbraid.cli import app
-from unbraid.errors import DataError
+from unbraid.errors import AudioError, DataError
 from unbraid.evaluation import TrackScores, write_scores
 from unbraid.evaluation.report import write_report
 from unbraid.evaluation.run import evaluate, select_tracks
@@ -200,6 +201,19 @@ def test_who_misses_the_reference_is_counted_but_not_averaged(tmp_path):
     (folder / "ratings" / "0.csv").unlink()
     write_report([folder], tmp_path)
     assert "Left out: 1 of 1 listener" in (tmp_path / "report.md").read_text(encoding="utf-8")
+
+
+def test_what_can_not_be_written_is_told_with_its_place(scores, tmp_path, monkeypatch):
+    def full(path: Path, *arguments: object, **more: object) -> None:
+        raise OSError(ENOSPC, "No space left on device")
+
+    (tmp_path / "file").touch()
+    with pytest.raises(AudioError, match="is a file, not a folder"):
+        write_report([scores], tmp_path / "file")
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError) as failed:
+        write_report([scores], tmp_path / "out")
+    assert failed.value.filename == str(tmp_path / "out/report.html")
 
 
 def test_folders_without_scores_or_with_equal_names_are_refused(scores, tmp_path):

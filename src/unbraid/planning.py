@@ -10,8 +10,9 @@ from typing import Literal
 
 from unbraid.audio import probe
 from unbraid.audio.encoders import check_layout
-from unbraid.errors import AudioError, ConfigError, UnbraidError, describe, reason
+from unbraid.errors import AudioError, ConfigError, UnbraidError, describe
 from unbraid.naming import check_output, forms_of
+from unbraid.replacing import check_folder, is_there
 from unbraid.songs import Song
 
 
@@ -86,29 +87,7 @@ def check_options(options: Options) -> None:
     check_output(options.name, options.stems, options.format, options.bit_depth)
     _path_of(options, Song(Path("track")), "stem", options.format)
     if isinstance(options.out_dir, Path):
-        _check_folder(options.out_dir)
-
-
-def _check_folder(out_dir: Path) -> None:
-    folder = out_dir.absolute()
-    try:
-        while not _is_there(folder):
-            folder = folder.parent
-    except OSError as error:
-        raise AudioError(f"{out_dir}: {reason(error)}: choose another folder") from error
-    if not folder.is_dir():
-        raise AudioError(f"{out_dir}: {folder} is a file, not a folder")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise AudioError(f"{out_dir}: no permission to write to {folder}")
-
-
-def _is_there(path: Path) -> bool:
-    """Whether a file or folder is there; OSError where that cannot be told."""
-    try:
-        path.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    return True
+        check_folder(options.out_dir)
 
 
 def _path_of(options: Options, song: Song, stem: str, ext: str) -> PurePath:
@@ -125,7 +104,7 @@ def _path_of(options: Options, song: Song, stem: str, ext: str) -> PurePath:
 def plan(
     songs: Sequence[Song],
     options: Options,
-    exists: Callable[[PurePath], bool] = lambda path: _is_there(Path(path)),
+    exists: Callable[[PurePath], bool] = lambda path: is_there(Path(path)),
 ) -> tuple[list[Task], list[Result]]:
     """Checks every song before any is separated.
 

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and whether a folder takes any."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from unbraid.errors import AudioError, reason
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A hidden path beside a file, to write to: it replaces the file at a clean exit.
 
     After an exception nothing of it remains, and the file is as it was. Missing folders are made.
+    An OSError names the file.
 
     Args:
         path: the file.
@@ -24,5 +27,36 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.replace(path)
+    except OSError as error:
+        if error.filename in (None, str(temporary)):  # a full disk has no name
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_folder(folder: Path) -> None:
+    """Look whether a folder, or the first above it that is there, can be written to.
+
+    Raises:
+        AudioError: if not.
+    """
+    place = folder.absolute()
+    try:
+        while not is_there(place):
+            place = place.parent
+    except OSError as error:
+        raise AudioError(f"{folder}: {reason(error)}: choose another folder") from error
+    if not place.is_dir():
+        raise AudioError(f"{folder}: {place} is a file, not a folder")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise AudioError(f"{folder}: no permission to write to {place}")
+
+
+def is_there(path: Path) -> bool:
+    """Whether a file or folder is there; OSError where that cannot be told."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True

@@ -15,7 +15,7 @@ import numpy as np
 
 from unbraid.arrays import as_stereo
 from unbraid.audio import AudioReader
-from unbraid.data.tracks import MIXTURE, TOLERANCE, Track, lone_stems
+from unbraid.data.tracks import MIXTURE, TOLERANCE, Track, lone_stems, several_files
 from unbraid.errors import AudioError
 
 LOSSLESS_ERROR = -60.0  # dB of the mixture that stems may leave unexplained
@@ -95,6 +95,8 @@ def check_track(track: Track, missing: Sequence[str] = ()) -> Report:
     """
     report = Report(track.name, track.split)
     report.errors += [f"no {stem}" for stem in missing]
+    if track.doubled:
+        report.errors.append(several_files(track.doubled))
     with ExitStack() as stack:
         meters: dict[str, _Meter] = {}
         sources = {**({MIXTURE: track.mixture} if track.mixture else {}), **track.stems}

@@ -57,6 +57,7 @@ class Track:
         mixture: the mixture's own file or stream, to check the stems against.
         split: `train`, `valid` or `test`, where the data set has splits.
         root: folder below which it was found.
+        doubled: stems that have several files, of which only one can be theirs.
     """
 
     name: str
@@ -64,6 +65,13 @@ class Track:
     stems: dict[str, StemSource]
     mixture: StemSource | None = None
     split: str | None = None
+    doubled: tuple[str, ...] = ()
+
+    @property
+    def place(self) -> Path:
+        """Its folder, or its `.stem.mp4`."""
+        path = next(iter(self.stems.values())).path
+        return path if _holds_all_stems(path) else path.parent
 
     def parts(self, stem: str, targets: Sequence[str]) -> tuple[StemSource, ...]:
         """Sources whose sum is `stem`: the one of that name, or all of no target.
@@ -124,8 +132,10 @@ def find_tracks(root: Path, split: str | None = None) -> list[Track]:
     """
     if split is not None:
         check_split(split)
-    found = [_track(root, place, stems) for place, stems in sorted(_places(root).items())]
-    tracks = [track for track in found if len(track.stems) + (track.mixture is not None) > 1]
+    if root.is_file() and not _holds_all_stems(root):
+        raise DataError(f"{root}: a file; give the folder of a song's stems, or of songs")
+    places = sorted(_places(root).items())
+    tracks = [_track(root, place, stems) for place, stems in places if len(stems) > 1]
     if not tracks:
         raise DataError(
             f"{root}: no folder here holds two stems; a song is a folder with files such as "
@@ -146,31 +156,37 @@ def find_tracks(root: Path, split: str | None = None) -> list[Track]:
 def lone_stems(root: Path) -> list[Path]:
     """Audio files alone in a folder below a data set's, which `find_tracks` passes over, sorted."""
     return [
-        source.path
+        sources[0].path
         for place, stems in sorted(_places(root).items())
         if len(stems) == 1 and place != root
-        for source in stems.values()
+        for sources in stems.values()
     ]
 
 
-def _places(root: Path) -> dict[Path, dict[str, StemSource]]:
-    """Every `.stem.mp4` and every folder with audio files, and what stems may be there."""
-    places: dict[Path, dict[str, StemSource]] = {}
+def _holds_all_stems(path: Path) -> bool:
+    return path.name.lower().endswith(STEM_FILE)
+
+
+def _places(root: Path) -> dict[Path, dict[str, list[StemSource]]]:
+    """Every `.stem.mp4` and every folder with audio files, and what may be which stem there."""
+    places: dict[Path, dict[str, list[StemSource]]] = {}
     for path in audio_files(root):
-        if path.name.lower().endswith(STEM_FILE):
+        if _holds_all_stems(path):
             streams = {MIXTURE: 0, **STREAMS}
-            places[path] = {stem: StemSource(path, stream) for stem, stream in streams.items()}
+            places[path] = {stem: [StemSource(path, stream)] for stem, stream in streams.items()}
         else:
-            places.setdefault(path.parent, {})[path.stem] = StemSource(path)
+            place = places.setdefault(path.parent, {})
+            place.setdefault(path.stem, []).append(StemSource(path))
     return places
 
 
-def _track(root: Path, place: Path, stems: dict[str, StemSource]) -> Track:
-    lone = place.name.lower().endswith(STEM_FILE)
-    name = place.name[: -len(STEM_FILE)] if lone else place.name
+def _track(root: Path, place: Path, found: dict[str, list[StemSource]]) -> Track:
+    name = place.name[: -len(STEM_FILE)] if _holds_all_stems(place) else place.name
     inside = place.relative_to(root).parts[:-1] if place != root else ()
-    others = {stem: source for stem, source in stems.items() if stem != MIXTURE}
-    return Track(name, root, others, stems.get(MIXTURE), split_of(inside, name))
+    stems = {stem: sources[0] for stem, sources in found.items()}
+    mixture = stems.pop(MIXTURE, None)
+    doubled = tuple(stem for stem in stems if len(found[stem]) > 1)
+    return Track(name, root, stems, mixture, split_of(inside, name), doubled)
 
 
 def check_headers(track: Track, targets: Sequence[str], residual: str) -> list[AudioInfo]:
@@ -182,9 +198,11 @@ def check_headers(track: Track, targets: Sequence[str], residual: str) -> list[A
         residual: stem that is the sum of all the others.
 
     Raises:
-        DataError: if stems are missing or empty, or differ in sample rate or length.
+        DataError: if stems are missing, empty or there twice, or differ in sample rate or length.
         AudioError: if one cannot be read.
     """
+    if track.doubled:
+        raise DataError(f"{track.name}: {several_files(track.doubled)}")
     sources = dict.fromkeys(
         source for stem in (*targets, residual) for source in track.parts(stem, targets)
     )
@@ -201,6 +219,11 @@ def check_headers(track: Track, targets: Sequence[str], residual: str) -> list[A
         raise DataError(f"{track.name}: stems differ in sample rate: {sorted(rates)}")
     check_lengths(track.name, [i.samples / i.sample_rate for i in found if i.samples is not None])
     return found
+
+
+def several_files(stems: Sequence[str]) -> str:
+    """What is wrong with stems of which there are several files, and what to do."""
+    return f"several files of {', '.join(stems)}; leave one of each"
 
 
 def check_lengths(name: str, seconds: Sequence[float]) -> None:

@@ -28,7 +28,7 @@ from unbraid.evaluation.tables import (
 )
 from unbraid.listening.ratings import RATINGS, Rating, read_ratings
 from unbraid.listening.section import rating_plots, rating_tables, systems_of
-from unbraid.replacing import replacing
+from unbraid.replacing import check_folder, replacing
 
 _PAGE = Path(__file__).with_name("report.html")
 _SCORES = Path(__file__).with_name("report_scores.html")
@@ -54,7 +54,9 @@ def write_report(folders: Sequence[Path], out: Path) -> list[Path]:
     Raises:
         DataError: if a folder holds neither scores nor ratings, two hold a system of one name, a
             system's scores are of different weights, or a file of ratings is damaged.
+        AudioError: if `out` cannot be written to.
     """
+    check_folder(out)
     ratings = _ratings(folders)
     places = find_systems([folder for folder in folders if not _only_rated(folder)])
     scores = {system: _of_one_model(place / "test") for system, place in places.items()}

@@ -19,11 +19,12 @@ from typing import Any
 import numpy as np
 
 from unbraid.data.tracks import Track, check_headers, find_tracks, load_track
-from unbraid.errors import DataError, UnbraidError
+from unbraid.errors import DataError, UnbraidError, describe
 from unbraid.evaluation.excerpts import loudest_seconds, save_excerpts
 from unbraid.evaluation.metrics import frame_sdr
 from unbraid.evaluation.scores import TrackScores, read_scores, score_track, write_scores
 from unbraid.evaluation.systems import PAIR, Stems, System, stamp_of, sum_of
+from unbraid.replacing import check_folder
 
 REFERENCE = "reference"  # folder of the true stems' excerpts
 _VERSION = 3  # of the scoring: raised when the same audio would get other scores or notes
@@ -102,8 +103,10 @@ def evaluate(
 
     Raises:
         DataError: before anything is computed, for tracks or estimates that cannot be scored.
+        AudioError: before as well, if `out` cannot be written to.
     """
     check(tracks, systems)
+    check_folder(out)
     scores: dict[str, list[TrackScores]] = {system.name: [] for system in systems}
 
     def finish(result: Result) -> None:
@@ -137,17 +140,22 @@ def check(tracks: Sequence[Track], systems: Sequence[System]) -> None:
     if REFERENCE in [system.name for system in systems]:
         raise DataError(f"a system cannot be named {REFERENCE!r}: rename its file or folder")
     problems: list[str] = []
-    names = [track.name for track in tracks]
-    problems += {f"two tracks are named {name!r}" for name in names if names.count(name) > 1}
+    named: dict[str, Track] = {}
     for track in tracks:
+        first = named.setdefault(track.name, track)
+        if first is not track:
+            problems.append(
+                f"two tracks are named {track.name!r}: {first.place} and {track.place}; rename one"
+            )
         try:
             _check_stems(track)
             for system in systems:
                 system.targets(track)
         except (UnbraidError, OSError) as error:
-            problems.append(str(error))
+            problems.append(describe(error))
     if problems:
-        more = f" (and {len(problems) - 1} more tracks have problems)" if problems[1:] else ""
+        rest = len(problems) - 1
+        more = f" (and {rest} more problem{'s' * (rest > 1)})" if rest else ""
         raise DataError(f"{problems[0]}{more}")
 
 
@@ -283,5 +291,5 @@ def _scoring_device(device: str) -> str:
 
 def _described(error: Exception) -> str:
     if isinstance(error, (UnbraidError, OSError)):
-        return str(error)
+        return describe(error)
     return "".join(traceback.format_exception(error)).rstrip()

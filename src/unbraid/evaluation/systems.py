@@ -12,7 +12,7 @@ import numpy as np
 
 from unbraid.arrays import as_stereo, fitted
 from unbraid.audio import load_audio, probe
-from unbraid.data.tracks import LOSSLESS, LOSSY, TOLERANCE, Track
+from unbraid.data.tracks import LOSSLESS, LOSSY, TOLERANCE, Track, several_files
 from unbraid.errors import DataError
 from unbraid.evaluation.oracle import ideal_ratio_mask, multichannel_wiener
 from unbraid.notices import silence_expected
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 Stems = dict[str, np.ndarray]
 PAIR = ("vocals", "accompaniment")
+_NAMED = 3  # folders of estimates in a message
 
 
 class System(Protocol):
@@ -142,12 +143,15 @@ class Folder:
     def targets(self, track: Track) -> tuple[str, ...]:
         """Stems that it estimates."""
         files = self._files(track)
+        found = [path.stem for path in self._audio(track)]
+        if doubled := [stem for stem in files if found.count(stem) > 1]:
+            raise DataError(f"{self.path / track.name}: {several_files(doubled)}")
         others = [stem for stem in track.stems if stem not in PAIR]
         whole = others if others and all(stem in files for stem in others) else []
         if "vocals" not in files or ("accompaniment" not in files and not whole):
             raise DataError(
                 f"{self.path / track.name}: needs vocals.wav and accompaniment.wav (or all stems of"
-                f" the track), and has {', '.join(sorted(files)) or 'no audio'}"
+                f" the track); {self._there(track)}"
             )
         self._check(track, files)
         return (*PAIR, *whole)
@@ -170,13 +174,26 @@ class Folder:
         return {stem: fitted(as_stereo(audio), samples) for stem, audio in estimates.items()}
 
     def _files(self, track: Track) -> dict[str, Path]:
+        return {
+            path.stem: path for path in self._audio(track) if path.stem in (*PAIR, *track.stems)
+        }
+
+    def _audio(self, track: Track) -> list[Path]:
         folder = self.path / track.name
         files = sorted(folder.iterdir()) if folder.is_dir() else []
-        return {
-            path.stem: path
+        return [
+            path
             for path in files
-            if path.suffix.lower() in LOSSLESS + LOSSY and path.stem in (*PAIR, *track.stems)
-        }
+            if path.suffix.lower() in LOSSLESS + LOSSY and not path.name.startswith(".")
+        ]
+
+    def _there(self, track: Track) -> str:
+        """What is where the estimates ought to be, to see how it is called."""
+        if (self.path / track.name).is_dir():
+            return f"there is {', '.join(path.name for path in self._audio(track)) or 'no audio'}"
+        folders = sorted(path.name for path in self.path.iterdir() if path.is_dir())
+        more = ", …" if folders[_NAMED:] else ""
+        return f"there is no such folder, but {', '.join(folders[:_NAMED]) or 'none'}{more}"
 
     def _check(self, track: Track, files: dict[str, Path]) -> None:
         true = next(iter(track.stems.values())).probe()

@@ -15,7 +15,7 @@ from yaml import YAMLError
 
 from unbraid.errors import DataError
 from unbraid.evaluation.charts import colours
-from unbraid.replacing import replacing
+from unbraid.replacing import check_folder, replacing
 from unbraid.training.config import MONITORS, RunConfig
 from unbraid.training.losses import LossConfig
 from unbraid.training.teacher import TeacherConfig
@@ -150,7 +150,9 @@ def plot_curves(folders: Sequence[Path], path: Path) -> None:
 
     Raises:
         DataError: a folder holds no run, or two runs have one name.
+        AudioError: the picture's folder cannot be written to.
     """
+    check_folder(path.parent)
     runs = [read_run(folder) for folder in folders]
     names = [run.name for run in runs]
     twice = next((name for name in names if names.count(name) > 1), None)
