@@ -80,6 +80,13 @@ def test_a_pickle_is_never_opened(tmp_path: Path) -> None:
         checkpoint.load(path)
 
 
+def test_a_runs_checkpoint_leads_to_its_weights(tmp_path: Path) -> None:
+    path = tmp_path / "best.ckpt"
+    torch.save({"weights": torch.zeros(3)}, path)
+    with pytest.raises(ModelError, match=r"give the \.safetensors that it leaves"):
+        checkpoint.load(path)
+
+
 def test_foreign_safetensors(tmp_path: Path) -> None:
     path = tmp_path / "foreign.safetensors"
     save_file({"x": torch.zeros(3)}, path)

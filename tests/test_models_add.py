@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from unbraid.errors import ModelError, UnbraidWarning
-from unbraid.models import build, checkpoint, find, list_models, published, user_folder
+from unbraid.models import DEFAULT, build, checkpoint, find, list_models, published, user_folder
 
 
 @pytest.fixture
@@ -188,6 +188,24 @@ def test_models_lists_added_ones_beside_the_shipped(publish, folder, state, tmp_
     assert (done.returncode, done.stderr) == (0, "")
     for fact in ["bandsplit", "small", "of small", str(folder / "small.safetensors")]:
         assert fact in done.stdout
+
+
+def test_names_are_told_apart_and_hidden_files_are_no_models(
+    publish, folder, state, tmp_path
+) -> None:
+    published.add("small", publish(pickled(state, tmp_path / "x")))
+    (folder / "small.safetensors").rename(folder / f"{DEFAULT}.safetensors")
+    (folder / "._small.safetensors").write_bytes(b"Mac OS X")
+    with pytest.warns(UnbraidWarning) as told:
+        names = [model.name for model in list_models()]
+    assert names.count(DEFAULT) == 1
+    (message,) = [str(warning.message) for warning in told]
+    path = folder / f"{DEFAULT}.safetensors"
+    assert message == f"{path}: {DEFAULT} is another model's name; rename the file"
+    with pytest.raises(ModelError) as unknown:
+        find("nothing")
+    assert str(unknown.value).count(DEFAULT) == 1
+    assert "._small" not in str(unknown.value)
 
 
 def test_a_damaged_file_hides_no_other_model(publish, folder, state, tmp_path) -> None:

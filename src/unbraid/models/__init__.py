@@ -115,17 +115,20 @@ def user_folder() -> Path:
 def list_models() -> list[ModelInfo]:
     """What is known of each weight file at hand, from its header: the shipped, then the added.
 
-    Of a file that is damaged or of another kind an `UnbraidWarning` tells; the list lacks it.
+    Of a file that is damaged, of another kind, or called as one before it, an `UnbraidWarning`
+    tells; the list lacks it.
     """
     from unbraid.models.checkpoint import read_info
 
-    models = []
+    models: dict[str, ModelInfo] = {}
     for path in _files():
         try:
-            models.append(read_info(path))
+            if path.stem in models:
+                raise ModelError(f"{path}: {path.stem} is another model's name; rename the file")
+            models[path.stem] = read_info(path)
         except ModelError as error:
             warnings.warn(str(error), UnbraidWarning, stacklevel=2)
-    return models
+    return list(models.values())
 
 
 def find(name_or_path: str | Path) -> Path:
@@ -143,7 +146,7 @@ def find(name_or_path: str | Path) -> Path:
 
     if str(name_or_path) in PUBLISHED:
         raise ModelError(f"no model {name_or_path} at hand; {PUBLISHED[str(name_or_path)].advice}")
-    names = ", ".join(file.stem for file in _files())
+    names = ", ".join(dict.fromkeys(file.stem for file in _files()))
     raise ModelError(
         f"no model {str(name_or_path)!r}; name one of: {names}, or the path of a .safetensors or "
         ".onnx file"
@@ -153,7 +156,7 @@ def find(name_or_path: str | Path) -> Path:
 def _files() -> list[Path]:
     files = sorted(WEIGHTS.glob("*.safetensors"))
     with suppress(OSError, ModelError):  # a user without a home, or with that of another
-        files += sorted(user_folder().glob("*.safetensors"))
+        files += sorted(user_folder().glob("[!.]*.safetensors"))  # a Mac adds hidden ones
     return files
 
 

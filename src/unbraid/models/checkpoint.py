@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 FORMAT = "unbraid-1"
+PICKLES = (".ckpt", ".pth", ".pt")  # what training goes on from, and others publish
 
 
 @dataclass(frozen=True)
@@ -166,6 +167,11 @@ def _header(path: Path) -> tuple[dict[str, str], int]:
             metadata = file.metadata() or {}
             shapes = [file.get_slice(name).get_shape() for name in file.keys()]  # noqa: SIM118
     except (SafetensorError, OSError) as error:
+        if path.suffix in PICKLES:
+            raise ModelError(
+                f"{path}: a pickle, which is not opened; of a run, give the .safetensors that it "
+                "leaves beside checkpoints/, of published weights what `unbraid models add` made"
+            ) from error
         raise _damaged(path, error) from error
     if metadata.get("format") != FORMAT:
         raise ModelError(

@@ -152,7 +152,7 @@ def add(name: str, source: Path | None = None) -> ModelInfo:
 def _verified(path: Path, digits: str, advice: str) -> bytes:
     """A file's content, if it is the published one."""
     if not path.is_file():
-        raise ModelError(f"{path}: no such file; {advice}")
+        raise ModelError(f"{path}: {'a folder' if path.is_dir() else 'no such file'}; {advice}")
     content = path.read_bytes()
     digest = hashlib.sha256(content).hexdigest()
     if not digest.startswith(digits):
