@@ -181,6 +181,8 @@ def test_a_device_that_is_not_there_is_one_line(tmp_path, model):
     ("arguments", "message"),
     [
         (["nowhere.wav"], "nowhere.wav"),
+        (["song.wav", ""], "empty name; '.' is this folder"),
+        (["song.wav", "-o", ""], "empty name; '.' is this folder"),
         (["song.wav", "--model", "nothing"], "no model 'nothing'"),
         (["song.wav", "--model", "song.wav"], "song.wav"),
         (["folder"], "no audio or video files"),

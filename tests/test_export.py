@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from shutil import copy
 
 import numpy as np
 import onnx
@@ -258,15 +259,18 @@ def test_a_graph_keeps_its_segment_and_device(exported: Path) -> None:
     ("options", "message"),
     [
         (["--runtime", "onnx"], f"unbraid export {DEFAULT} {DEFAULT}.onnx"),
+        (["--runtime", "onnx", "--model", "OTHER"], "unbraid export '{}' 'my net.onnx'"),
         (["--runtime", "torch", "--model", "EXPORTED"], "--runtime torch does not run exported"),
     ],
 )
 def test_runtimes_that_do_not_fit_the_model(
-    tmp_path, exported: Path, options: list[str], message: str
+    tmp_path, model: Path, exported: Path, options: list[str], message: str
 ) -> None:
     song = tmp_path / "song.wav"
     soundfile.write(song, np.zeros((10, 2)), RATE)
-    options = [str(exported) if option == "EXPORTED" else option for option in options]
+    other = copy(model, tmp_path / "my net.safetensors")
+    paths = {"EXPORTED": str(exported), "OTHER": str(other)}
+    options = [paths.get(option, option) for option in options]
     done = CliRunner().invoke(app, ["separate", str(song), "-o", str(tmp_path), *options])
     assert isinstance(done.exception, UnbraidError)
-    assert message in str(done.exception)
+    assert message.format(other) in str(done.exception)

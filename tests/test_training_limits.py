@@ -67,6 +67,12 @@ def test_impossible_numbers_are_named(tree: Path, word: str) -> None:
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize("name", [".", "/", "..", ""])
+def test_a_folder_is_no_configuration(name: str) -> None:
+    with pytest.raises(ConfigError, match="no such file, and no shipped configuration"):
+        read_config(Path(name))
+
+
 def test_shares_of_songs_stand_in_for_those_of_a_stem(tree: Path) -> None:
     songs = f"data.songs.mine={{path: {tree}/songs, share: 1}}"
     unused = "data.stems.vocals.all.share=0"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -27,4 +28,4 @@ def export(
     config = export(model, out, segment)
     seconds = config.segment / config.sample_rate
     print(f"{out}: {', '.join(config.targets)} of {config.segment} samples ({seconds:.3f} s)")
-    print(f"to use it: unbraid separate SONG --model {out}")
+    print(f"to use it: unbraid separate SONG --model {shlex.quote(str(out))}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from enum import Enum
 from functools import partial
@@ -134,13 +135,15 @@ def separate(
     from unbraid.progress import Display
     from unbraid.songs import find_songs
 
+    if "" in (*songs, out):  # such as of a variable that is not set: not the folder one is in
+        raise UnbraidError("a song or the output folder has an empty name; '.' is this folder")
     inputs, out_dir = [as_place(song) for song in songs], as_place(out)
     if engine is Engine.local:
         for place in (*inputs, out_dir):
             if isinstance(place, Url):
                 raise UnbraidError(f"{place}: a URL needs --engine ray")
     weights = find(model)
-    _check_runtime(runtime, engine, weights)
+    _check_runtime(runtime, engine, model, weights)
     info = read_info(weights)
     stems = (*info.targets, info.residual)
     if stem is not Stem.both:
@@ -194,7 +197,7 @@ def _separator(model: str | Path, **settings: Any) -> Separator:
     return Separator.from_pretrained(model, **settings)
 
 
-def _check_runtime(runtime: Runtime, engine: Engine, weights: Path) -> None:
+def _check_runtime(runtime: Runtime, engine: Engine, model: str, weights: Path) -> None:
     if weights.suffix == ".onnx":
         if runtime is Runtime.torch or engine is Engine.ray:
             asked = "--runtime torch" if runtime is Runtime.torch else "--engine ray"
@@ -205,8 +208,9 @@ def _check_runtime(runtime: Runtime, engine: Engine, weights: Path) -> None:
     elif runtime is Runtime.onnx:
         exported = f"{weights.stem}.onnx"
         raise UnbraidError(
-            f"{weights}: --runtime onnx needs an exported network: unbraid export "
-            f"{weights.stem} {exported}, then --model {exported}"
+            f"{weights}: --runtime onnx needs an exported network: "
+            f"{shlex.join(['unbraid', 'export', model, exported])}, then --model "
+            f"{shlex.quote(exported)}"
         )
 
 

@@ -219,7 +219,7 @@ def overlay(
 def _find(path: Path) -> Path:
     if path.is_file():
         return path
-    shipped = CONFIGS / path.with_suffix(".yaml").name
+    shipped = CONFIGS / f"{path.stem}.yaml"
     if shipped.is_file():
         return shipped
     names = ", ".join(sorted(file.stem for file in CONFIGS.glob("*.yaml")))
