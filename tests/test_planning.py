@@ -52,8 +52,8 @@ def test_stems_beside_their_songs_are_no_songs_of_the_next_run(tmp_path, name):
         }
         assert files_in(tmp_path) == before
         assert all(path.read_bytes() == kept[path] for path in kept)
-    results = run([tmp_path], tmp_path, name=name, format="mp3")
-    assert results.keys() == {"a.wav", "b.wav"}
+    for other in ({"format": "mp3"}, {"stems": ("vocals",), "skip_existing": True}):
+        assert run([tmp_path], tmp_path, name=name, **other).keys() == {"a.wav", "b.wav"}
 
 
 def test_a_song_that_was_named_is_not_taken_for_a_stem(tmp_path):

@@ -15,6 +15,8 @@ from unbraid.naming import check_output, forms_of
 from unbraid.replacing import check_folder, is_there
 from unbraid.songs import Song
 
+_USUAL = ("vocals", "accompaniment")  # an earlier run may have written the stem not asked for
+
 
 @dataclass(frozen=True)
 class Options:
@@ -128,7 +130,7 @@ def plan(
                 outputs[song] = outputs_of(song, options)
             except UnbraidError as error:
                 results.append(Result(song, "failed", error=describe(error)))
-    stems = _stems_of_others(outputs)
+    stems = _stems_of_others(list(outputs), options)
     inputs = {_key(song.path) for song in outputs}
     outputs = {song: paths for song, paths in outputs.items() if song not in stems}
     owners = _owners(outputs)
@@ -169,14 +171,15 @@ def _owners(outputs: dict[Song, dict[str, PurePath]]) -> dict[str, list[Song]]:
     return owners
 
 
-def _stems_of_others(outputs: dict[Song, dict[str, PurePath]]) -> set[Song]:
+def _stems_of_others(songs: Sequence[Song], options: Options) -> set[Song]:
     """Files found where the stems of other songs go, in this format or another.
 
     Songs that write to the same place are none of each other's stems: that is a clash.
     """
+    stems = {*options.stems, *_USUAL}
     places = {
-        song: {_place(path) for stem, path in paths.items() if stem != "plot"}
-        for song, paths in outputs.items()
+        song: {_place(_path_of(options, song, stem, options.format)) for stem in stems}
+        for song in songs
     }
     writers: dict[str, list[Song]] = {}
     for song, written in places.items():
