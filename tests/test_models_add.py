@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from errno import EROFS
 from pathlib import Path
 
 import pytest
@@ -149,6 +150,15 @@ def test_a_folder_that_can_not_be_written_to(publish, state, tmp_path, monkeypat
     (tmp_path / "file").touch()
     monkeypatch.setenv("UNBRAID_MODELS", str(tmp_path / "file" / "models"))
     with pytest.raises(ModelError, match=r"file.*set UNBRAID_MODELS to another folder"):
+        published.add("small", source)
+    monkeypatch.setenv("UNBRAID_MODELS", str(tmp_path))
+
+    def read_only(path: Path, *arguments: object, **more: object) -> None:
+        raise OSError(EROFS, "Read-only file system", str(path))
+
+    for name in ("write_bytes", "unlink"):  # says so of what is not there, too
+        monkeypatch.setattr(Path, name, read_only)
+    with pytest.raises(ModelError, match=r"^Read-only file system: .*/small\.safetensors; check"):
         published.add("small", source)
 
 

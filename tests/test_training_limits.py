@@ -116,6 +116,14 @@ def test_a_file_is_no_folder_for_runs(tree: Path, tmp_path: Path, taken: str) ->
         fit.run(tree / "quick.yaml", [f"run.folder={tmp_path}/runs"])
 
 
+def test_a_cache_that_takes_nothing_is_named(tree: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for cache in (tmp_path / "file", tmp_path / "file" / "deep"):
+        with pytest.raises(ConfigError, match=r"^data\.cache: .*; make room, or give"):
+            fit.run(tree / "quick.yaml", [f"run.folder={tmp_path}/runs", f"data.cache={cache}"])
+    assert not (tmp_path / "runs").exists()
+
+
 def test_a_folder_that_cannot_be_is_one_line(tree: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"cannot be written to .*run\.folder"):
         fit.run(tree / "quick.yaml", [f"run.folder={tmp_path}/{'a' * 300}"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from unbraid.errors import AudioError, reason
@@ -28,11 +28,12 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         temporary.replace(path)
     except OSError as error:
-        if error.filename in (None, str(temporary)):  # a full disk has no name
+        if error.strerror and error.filename in (None, str(temporary)):  # a full disk has no name
             error.filename = str(path)
         raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # a folder that is read-only says so even of what is not there
+            temporary.unlink()
 
 
 def check_folder(folder: Path) -> None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 import numpy as np
 
 from unbraid.arrays import as_stereo, fitted
 from unbraid.audio import Resampler
 from unbraid.data.tracks import StemSource
+from unbraid.errors import ConfigError, describe
 from unbraid.replacing import replacing
 
 HEADROOM = 2.0  # lossy codecs overshoot full scale
@@ -49,7 +51,7 @@ class Recording:
         self._parts = [_part(source, sample_rate, folder) for source in sources]
         measured = folder / f"{_hash('levels', *(part.key for part in self._parts))}.npz"
         if not measured.exists():
-            with replacing(measured) as temporary, temporary.open("wb") as file:
+            with _kept(measured) as file:
                 lengths, levels = _measure(self._parts, self.hop)
                 np.savez(file, lengths=lengths, levels=levels)
         with np.load(measured) as kept:
@@ -66,6 +68,19 @@ class Recording:
             for part in self._parts:
                 out[:, first - start : last - start] += part.read(first, last - first)
         return out
+
+
+@contextmanager
+def _kept(path: Path) -> Iterator[BinaryIO]:
+    """A new file of the cache; a ConfigError names the setting if the folder does not take it."""
+    try:
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            yield file
+    except OSError as error:
+        place = Path(error.filename or path)
+        if place != path and place not in path.parents:
+            raise  # of a song
+        raise ConfigError(f"data.cache: {describe(error)}; make room, or give another") from error
 
 
 class _Part(Protocol):
@@ -105,7 +120,7 @@ class _Cached:
         self.key = key
         cached = folder / f"{_hash(key)}.npy"
         if not cached.exists():
-            with replacing(cached) as temporary, temporary.open("wb") as file:
+            with _kept(cached) as file:
                 np.save(file, _decode(source, sample_rate))
         self._audio: np.ndarray = np.load(cached, mmap_mode="r")  # [samples, 2]
 
