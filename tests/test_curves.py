@@ -161,10 +161,11 @@ def test_smoothing_keeps_constants_and_takes_noise_away():
     np.testing.assert_array_equal(smooth(np.array([1.0, 5.0])), [1.0, 5.0])
 
 
+@pytest.mark.filterwarnings("error:Glyph")
 def test_command_writes_a_picture(tmp_path):
     from matplotlib.image import imread
 
-    run = write_session(tmp_path / "run", {"train/loss": losses(20, 200)})
+    run = write_session(tmp_path / "絆", {"train/loss": losses(20, 200)})  # no font has it
     picture = tmp_path / "pictures" / "curves.png"
     done = CliRunner().invoke(app, ["report", "curves", str(run), "-o", str(picture)])
     assert done.exit_code == 0, done.output

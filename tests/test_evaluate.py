@@ -143,6 +143,15 @@ def test_silence_is_nan_with_its_reason(tmp_path):
     assert "over 1 track." in done.output
 
 
+def test_where_no_track_has_a_score_there_is_no_table(tmp_path):
+    write(tmp_path / "data/song", vocals=noise(0, 1), accompaniment=noise(1, 1))
+    write(tmp_path / "mute/song", vocals=0 * noise(0, 1), accompaniment=noise(1, 1))
+    folders = ["--data", tmp_path / "data", "--estimates", tmp_path / "mute"]
+    done = run("evaluate", *folders, "-o", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    assert "no table: no track has scores under every system" in done.output
+
+
 def test_seconds_that_a_gate_leaves_out_are_told_from_those_of_a_silent_song(tmp_path):
     second = np.arange(round(3.5 * RATE)) // RATE
     bass, drums = noise(3, 3.5), noise(4, 3.5) * (second != 1)

@@ -10,7 +10,7 @@ from rich.console import Console
 from unbraid.evaluation.compare import Scores
 from unbraid.evaluation.run import Result
 from unbraid.evaluation.scores import UNSHOWN
-from unbraid.evaluation.tables import as_rich, tables
+from unbraid.evaluation.tables import NOTHING_COMMON, as_rich, tables
 
 _WIDTH = 160  # of tables that go into a file or a pipe
 
@@ -58,5 +58,8 @@ def print_tables(scores: Scores) -> None:
     console = Console()
     if not console.is_terminal:
         console.width = _WIDTH
-    for table in tables(scores):
+    made = tables(scores)
+    for table in made:
         console.print(as_rich(table))
+    if not made and any(scores.values()):
+        print(f"no table: {NOTHING_COMMON}", file=sys.stderr)

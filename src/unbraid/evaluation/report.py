@@ -19,6 +19,7 @@ from unbraid.evaluation.scores import UNSHOWN, TrackScores, read_folder
 from unbraid.evaluation.systems import ORACLES, PAIR
 from unbraid.evaluation.tables import (
     METRICS,
+    NOTHING_COMMON,
     Table,
     as_html,
     as_latex,
@@ -138,7 +139,7 @@ def _title(scores: dict[str, list[TrackScores]]) -> str:
         return "Listening test"
     common = _common(scores)
     if not common:
-        raise DataError("no track has scores under every system: there is nothing to compare")
+        raise DataError(f"{NOTHING_COMMON}: there is nothing to compare")
     tracks = max(len(found.tracks) for found in common.values())
     return f"Vocals and accompaniment on {tracks} {'track' if tracks == 1 else 'tracks'}"
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
 METRICS = ("SDR", "SIR", "ISR", "SAR", "SI-SDR", "uSDR")
+NOTHING_COMMON = "no track has scores under every system"
 _ORDER = ("vocals", "accompaniment")  # before all other targets
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -159,7 +160,8 @@ def plot_curves(folders: Sequence[Path], path: Path) -> None:
     if twice is not None:
         raise DataError(f"two runs are named {twice}: rename one's folder")
     figure = draw(runs)
-    with replacing(path) as temporary:
+    with replacing(path) as temporary, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
         figure.savefig(temporary, format="png", dpi=120)
 
 
