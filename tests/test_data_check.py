@@ -63,7 +63,7 @@ def test_what_would_stop_training(tmp_path):
 
     done = run(tmp_path)
     assert done.exit_code == 1
-    assert "6 would stop training" in done.output
+    assert "7 would stop training" in done.output
 
 
 def test_what_would_only_be_worse(tmp_path):
