@@ -97,6 +97,28 @@ def test_ctrl_c_keeps_the_run_and_says_how_to_go_on(
     assert kept(tmp_path)["global_step"] == 4
 
 
+class EndsValidation(Callback):
+    """Ends a run by Ctrl-C in the midst of its first validation."""
+
+    def on_validation_batch_end(self, trainer: Any, *_: Any) -> None:
+        if trainer.global_step:
+            raise KeyboardInterrupt
+
+
+def test_ctrl_c_before_the_first_checkpoint_says_that_nothing_is_kept(
+    tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        with pytest.raises(SystemExit):
+            train(tree, tmp_path, callbacks=[EndsValidation()])
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert not last(tmp_path).exists()
+    said = f"ended before the first checkpoint: {last(tmp_path)} is not there\n"
+    assert said in capsys.readouterr().err
+
+
 def test_what_ends_a_run_from_outside_keeps_it(tree: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="gone"):
         train(tree, tmp_path, callbacks=[Ends(3, DataError("gone"))])

@@ -121,6 +121,8 @@ class Last(Checkpoint):
         stopped = isinstance(exception, KeyboardInterrupt) and trainer.is_global_zero
         if stopped and self.path.is_file():
             print(f"to go on: the same command with --resume {self.path}", file=sys.stderr)
+        elif stopped:
+            print(f"ended before the first checkpoint: {self.path} is not there", file=sys.stderr)
 
     def _keep(self, trainer: Any) -> None:
         trainer.save_checkpoint(self.path)
