@@ -156,7 +156,7 @@ def test_a_full_disk_ends_a_run_in_one_line_and_leaves_the_checkpoint_before(
         return write(path, content)
 
     monkeypatch.setattr(Path, "write_bytes", fill)
-    message = "tiny ended: No space left on device; mend that, and go on .*--resume"
+    message = r"tiny ended: No space left on device: \S+best.ckpt; mend that, and go on .*--resume"
     with pytest.raises(UnbraidError, match=message) as raised:
         train(tree, tmp_path)
     assert "\n" not in str(raised.value)
