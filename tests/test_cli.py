@@ -8,12 +8,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from unbraid.audio import load_audio, probe, save_audio
+from unbraid.planning import Task
 from unbraid.progress import Display
+from unbraid.songs import Song
 
 RATE = 44100
 
@@ -244,6 +247,15 @@ def test_interrupting_leaves_no_partial_file(tmp_path, model, jobs, number):
     assert process.returncode == 130
     assert said.split() == ["cancelled"]
     assert files_in(tmp_path / "out") == set()
+
+
+def test_lines_of_progress_count_from_when_the_separation_begins(tmp_path, monkeypatch, capsys):
+    clock = SimpleNamespace(now=1.0)
+    monkeypatch.setattr("unbraid.progress.time", SimpleNamespace(monotonic=lambda: clock.now))
+    with Display(1) as display:
+        for clock.now, fraction in [(60.0, 0.0), (69.0, 0.4), (71.0, 0.5)]:
+            display.progress(Task(Song(tmp_path / "a.wav"), None, 1.0), fraction)
+    assert capsys.readouterr().out == f"{tmp_path / 'a.wav'}: 50%\n"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a POSIX shell")

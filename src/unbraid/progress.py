@@ -75,7 +75,7 @@ class Display:
         self._bar_of: dict[PurePath, TaskID] = {}
         self._count = count
         self._begun = 0
-        self._last_line = time.monotonic()
+        self._last_line = 0.0
         self._tally: Counter[str] = Counter()
 
     def __enter__(self) -> Display:
@@ -99,6 +99,7 @@ class Display:
     def progress(self, task: Task, fraction: float) -> None:
         """Shows how much of a song is done, from 0 to 1."""
         path = task.song.path
+        self._last_line = self._last_line or time.monotonic()  # to load the model does not count
         if self._live:
             if path not in self._bar_of:
                 self._bar_of[path] = self._bars.add_task(
