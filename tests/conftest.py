@@ -1,13 +1,16 @@
 """What several test files need."""
 
 import os
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import settings
 
+from unbraid.audio import save_audio
 from unbraid.models import build
 from unbraid.models.checkpoint import save
 
@@ -40,6 +43,15 @@ def model(tmp_path_factory) -> Path:
     network = build("bandsplit", features=4, hidden=4, blocks=1)
     save(network, path, architecture="bandsplit", licence="CC0-1.0", data="nothing")
     return path
+
+
+@pytest.fixture(scope="session")
+def long_songs(tmp_path_factory) -> list[Path]:
+    """Two songs of ten minutes, whose separation nobody waits for."""
+    folder = tmp_path_factory.mktemp("long")
+    noise = np.random.default_rng(0).normal(size=(2, 44100)).astype(np.float32) / 16
+    save_audio(folder / "a.wav", np.tile(noise, 600), 44100, "16")
+    return [folder / "a.wav", shutil.copy(folder / "a.wav", folder / "b.wav")]
 
 
 @pytest.fixture

@@ -105,19 +105,22 @@ def test_a_folder_without_songs_is_an_error(tmp_path):
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_bad_songs_are_reported_and_the_rest_is_done(tmp_path, jobs):
+def test_bad_songs_are_reported_bugs_with_their_traceback_and_the_rest_is_done(tmp_path, jobs):
     good = [make_song(tmp_path / "in" / name) for name in ["a.wav", "x/絆.wav", "x/y/b.flac"]]
     (tmp_path / "in/empty.wav").touch()
     (tmp_path / "in/text.wav").write_text("I am no song.\n" * 100)
     (tmp_path / "in/corrupt.mp3").write_bytes(np.random.default_rng(0).bytes(5000))
     cut = make_song(tmp_path / "in/cut.flac", 40000)
     cut.write_bytes(cut.read_bytes()[:20000])
+    make_song(tmp_path / "in/bug.wav")
 
     results = run([tmp_path / "in"], tmp_path / "out", jobs)
 
     failed = {name for name, result in results.items() if result.status == "failed"}
-    assert failed == {"empty.wav", "text.wav", "corrupt.mp3", "cut.flac"}
-    assert all("\n" not in results[name].error for name in failed)
+    assert failed == {"empty.wav", "text.wav", "corrupt.mp3", "cut.flac", "bug.wav"}
+    assert all("\n" not in results[name].error for name in failed - {"bug.wav"})
+    assert "Traceback" in results["bug.wav"].error
+    assert "in separate_file" in results["bug.wav"].error
     tracks = ["a", "x/絆", "x/y/b"]
     assert files_in(tmp_path / "out") == {
         f"{track}/{stem}.wav" for track in tracks for stem in STEMS
@@ -143,20 +146,6 @@ def test_a_path_that_cannot_be_looked_at_is_reported_and_the_rest_is_done(tmp_pa
     results = run([long, make_song(tmp_path / "a.wav")], tmp_path / "out")
     assert results["a.wav"].status == "done"
     assert results[long.name].error.startswith(f"{long}: ")
-
-
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_a_bug_keeps_its_traceback_and_the_rest_is_done(tmp_path, jobs):
-    for name in ["a.wav", "bug.wav", "c.wav"]:
-        make_song(tmp_path / "in" / name)
-    results = run([tmp_path / "in"], tmp_path / "out", jobs)
-    assert {name: result.status for name, result in results.items()} == {
-        "a.wav": "done",
-        "bug.wav": "failed",
-        "c.wav": "done",
-    }
-    assert "Traceback" in results["bug.wav"].error
-    assert "in separate_file" in results["bug.wav"].error
 
 
 def test_a_worker_that_dies_is_reported(tmp_path):

@@ -235,10 +235,9 @@ def heeding() -> None:
 @pytest.mark.skipif(os.name == "nt", reason="no signals")
 @pytest.mark.parametrize("jobs", [1, 2])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupting_leaves_no_partial_file(tmp_path, model, jobs, number):
-    songs = [make_song(tmp_path / name, 600) for name in ("a.wav", "b.wav")]
+def test_interrupting_leaves_no_partial_file(tmp_path, model, long_songs, jobs, number):
     flags = ["-o", str(tmp_path / "out"), "--model", str(model), "--jobs", str(jobs)]
-    command = [sys.executable, "-m", "unbraid", "separate", *map(str, songs), *flags]
+    command = [sys.executable, "-m", "unbraid", "separate", *map(str, long_songs), *flags]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heeding)
     while process.poll() is None and not list((tmp_path / "out").glob("*/.*")):
         time.sleep(0.05)

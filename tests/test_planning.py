@@ -163,10 +163,9 @@ def test_interrupting_while_workers_start_says_one_word(tmp_path, model):
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks into /proc")
 @pytest.mark.slow
-def test_workers_end_with_a_parent_that_is_killed(tmp_path, model):
-    songs = [make_longer_song(tmp_path / name, 600) for name in ("a.wav", "b.wav")]
+def test_workers_end_with_a_parent_that_is_killed(tmp_path, model, long_songs):
     flags = ["-o", str(tmp_path / "out"), "--model", str(model), "--jobs", "2"]
-    command = [sys.executable, "-m", "unbraid", "separate", *map(str, songs), *flags]
+    command = [sys.executable, "-m", "unbraid", "separate", *map(str, long_songs), *flags]
     process = subprocess.Popen(command)
     while process.poll() is None and not list((tmp_path / "out").glob("*/.*")):
         time.sleep(0.05)
