@@ -43,16 +43,24 @@ def long_song(tmp_path_factory) -> bytes:
 
 @pytest.fixture
 def folder(tmp_path) -> Path:
+    """Of a server of one's own."""
     return tmp_path / "box"
 
 
-@pytest.fixture
-def client(folder, model, monkeypatch):
-    for name, value in ONE_THREAD.items():
-        monkeypatch.setenv(name, value)
-    app = create_app(Settings(folder, model=str(model), device="cpu"))
-    with TestClient(app, base_url="http://localhost") as client:
-        yield client
+@pytest.fixture(scope="module")
+def box(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("faults") / "box"
+
+
+@pytest.fixture(scope="module")
+def client(box, model):
+    """Of one server for all: what goes wrong in it spoils nothing for the next."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in ONE_THREAD.items():
+            patch.setenv(name, value)
+        app = create_app(Settings(box, model=str(model), device="cpu"))
+        with TestClient(app, base_url="http://localhost") as client:
+            yield client
 
 
 def upload(client, song: bytes) -> dict:
@@ -96,26 +104,27 @@ def test_an_error_that_nobody_expects_costs_one_song_at_most(
 @needs_full
 @pytest.mark.parametrize("size", [10, 1 << 20])
 def test_an_upload_to_a_full_disk_is_refused_as_such_and_leaves_nothing(
-    client, folder, monkeypatch, size
+    client, box, monkeypatch, size
 ):
+    before = set((box / "jobs").iterdir())
     monkeypatch.setattr(Storage, "song", lambda self, job_id: FULL)
 
     refused = client.post("/api/jobs", content=b"\x00" * size)
 
     assert refused.status_code == 507
     assert "full" in refused.json()["detail"]
-    assert not list((folder / "jobs").iterdir())
+    assert set((box / "jobs").iterdir()) == before
 
 
-def test_the_error_of_a_failed_song_names_no_folder_of_the_server(client, song, long_song, folder):
+def test_the_error_of_a_failed_song_names_no_folder_of_the_server(client, song, long_song, box):
     first, second = upload(client, long_song), upload(client, song)
-    (folder / "jobs" / second["id"] / "stems").write_text("in the way", encoding="utf-8")
+    (box / "jobs" / second["id"] / "stems").write_text("in the way", encoding="utf-8")
     client.delete(f"/api/jobs/{first['id']}")
 
     error = finished(client, second)["error"]
 
     assert error.startswith("vocals.wav: cannot be written")
-    assert str(folder) not in error
+    assert str(box) not in error
 
 
 def test_files_that_are_there_do_not_wait_for_one_that_is_encoded(client, song, monkeypatch):
