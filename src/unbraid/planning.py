@@ -11,8 +11,8 @@ from typing import Literal
 from unbraid.audio import probe
 from unbraid.audio.encoders import check_layout
 from unbraid.errors import AudioError, ConfigError, UnbraidError, describe
+from unbraid.folders import check_folder, is_there
 from unbraid.naming import check_output, forms_of
-from unbraid.replacing import check_folder, is_there
 from unbraid.songs import Song
 
 _USUAL = ("vocals", "accompaniment")  # an earlier run may have written the stem not asked for

@@ -27,9 +27,10 @@ from unbraid.evaluation.tables import (
     tables,
     targets_of,
 )
+from unbraid.folders import check_folder
 from unbraid.listening.ratings import RATINGS, Rating, read_ratings
 from unbraid.listening.section import rating_plots, rating_tables, systems_of
-from unbraid.replacing import check_folder, replacing
+from unbraid.replacing import replacing
 
 _PAGE = Path(__file__).with_name("report.html")
 _SCORES = Path(__file__).with_name("report_scores.html")

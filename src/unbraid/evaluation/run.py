@@ -24,7 +24,7 @@ from unbraid.evaluation.excerpts import loudest_seconds, save_excerpts
 from unbraid.evaluation.metrics import frame_sdr
 from unbraid.evaluation.scores import TrackScores, read_scores, score_track, write_scores
 from unbraid.evaluation.systems import PAIR, Stems, System, stamp_of, sum_of
-from unbraid.replacing import check_folder
+from unbraid.folders import check_folder
 
 REFERENCE = "reference"  # folder of the true stems' excerpts
 _VERSION = 3  # of the scoring: raised when the same audio would get other scores or notes

@@ -16,7 +16,8 @@ from yaml import YAMLError
 
 from unbraid.errors import DataError
 from unbraid.evaluation.charts import colours
-from unbraid.replacing import check_folder, replacing
+from unbraid.folders import check_folder
+from unbraid.replacing import replacing
 from unbraid.training.config import MONITORS, RunConfig
 from unbraid.training.losses import LossConfig
 from unbraid.training.teacher import TeacherConfig
