@@ -431,7 +431,8 @@ def test_a_chain_of_streams_that_differ_is_not_called_damaged(tmp_path, rate, ch
     soundfile.write(tmp_path / "second.ogg", tone(rate)[:channels].T, rate)
     path = tmp_path / "radio.ogg"
     path.write_bytes(b"".join((tmp_path / f"{n}.ogg").read_bytes() for n in ("first", "second")))
-    with pytest.raises(AudioError, match=r" 1\.000 s; convert it to wav first"):
+    told = r"radio\.ogg: (a chain of streams|changes from) .* at 1\.000 s; convert it to wav first$"
+    with pytest.raises(AudioError, match=told):
         load_audio(path)
 
 

@@ -36,6 +36,16 @@ def train(tree: Path, folder: Path, *overrides: str, **options: Any) -> Path:
     return fit.run(tree / "quick.yaml", [f"run.folder={folder}", *overrides], **options)
 
 
+def train_until_ctrl_c(tree: Path, folder: Path, ends: Callback) -> None:
+    """With the signal's handler as it was, which Lightning changes when it is interrupted."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        with pytest.raises(SystemExit):
+            train(tree, folder, callbacks=[ends])
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def last(folder: Path) -> Path:
     return folder / "tiny" / "checkpoints" / "last.ckpt"
 
@@ -85,12 +95,7 @@ def test_last_checkpoint_is_written_by_the_clock(
 def test_ctrl_c_keeps_the_run_and_says_how_to_go_on(
     tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = signal.getsignal(signal.SIGINT)
-    try:
-        with pytest.raises(SystemExit):
-            train(tree, tmp_path, callbacks=[Ends(3, KeyboardInterrupt())])
-    finally:
-        signal.signal(signal.SIGINT, before)
+    train_until_ctrl_c(tree, tmp_path, Ends(3, KeyboardInterrupt()))
     assert kept(tmp_path)["global_step"] == 3
     assert f"to go on: the same command with --resume {last(tmp_path)}\n" in capsys.readouterr().err
     train(tree, tmp_path, resume=last(tmp_path))
@@ -108,12 +113,7 @@ class EndsValidation(Callback):
 def test_ctrl_c_before_the_first_checkpoint_says_that_nothing_is_kept(
     tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = signal.getsignal(signal.SIGINT)
-    try:
-        with pytest.raises(SystemExit):
-            train(tree, tmp_path, callbacks=[EndsValidation()])
-    finally:
-        signal.signal(signal.SIGINT, before)
+    train_until_ctrl_c(tree, tmp_path, EndsValidation())
     assert not last(tmp_path).exists()
     said = f"ended before the first checkpoint: {last(tmp_path)} is not there\n"
     assert said in capsys.readouterr().err
