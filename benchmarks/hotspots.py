@@ -42,7 +42,7 @@ STAGES = (  # what is called, and the stage that it is
     (Resampler, "process", "resampling"),
     (spleeter, "centred_stft", "STFT"),
     (spleeter, "centred_istft", "inverse STFT"),
-    (spleeter.Spleeter, "with_certainty", "network, rest"),
+    (spleeter.Spleeter, "with_evidence", "network, rest"),
     (Runner, "_estimate", "check that all is finite, copies"),
     (Separator, "_complete", "residual and rounding"),
     (AudioWriter, "write", "writing"),

@@ -158,14 +158,14 @@ def on_gpu(audio: np.ndarray, device: str, rounds: int) -> dict[str, object]:
 
 
 class Stopwatch:
-    """Time while at least one thread is in a network that tells how sure it is."""
+    """Time while at least one thread is in a network with gates."""
 
     def __init__(self, network: Spleeter) -> None:
         self.elapsed = 0.0
         self._inside = 0
         self._lock = threading.Lock()
-        self._ask = network.with_certainty
-        network.with_certainty = self._timed
+        self._ask = network.with_evidence
+        network.with_evidence = self._timed
 
     def _timed(self, mixture: Tensor) -> tuple[Tensor, Tensor]:
         with self._lock:

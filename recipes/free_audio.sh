@@ -26,3 +26,4 @@ recipe data/sung sung_speech.py data/speech data/sung.part
 recipe data/music game_music.py data/unpacked data/music.part --sung data/songs
 unbraid separate data/songs -o data/voices --model spleeter --stem vocals --format flac --skip-existing
 recipe data/played played_music.py 6 data/played.part
+recipe data/leads synthetic_leads.py 100 data/leads.part

@@ -22,7 +22,7 @@ from unbraid.errors import ConfigError, ModelError, UnbraidError
 from unbraid.export import export, sung_in_noise
 from unbraid.models import DEFAULT, build, checkpoint
 from unbraid.models.onnx import OnnxNetwork
-from unbraid.models.presence import Presence
+from unbraid.models.presence import EVIDENCE, Gate
 from unbraid.overlap import segment_samples
 
 RATE = 44100
@@ -42,12 +42,12 @@ NETWORKS = {
         "targets": ["vocals", "drums"],
     },
 }
-LSTMS = {
+RECURRENT = {
     "bandsplit": 2,
     "dprnn": 2,
     "openunmix": 6,
     "conv1d": 0,
-    "spleeter": 0,
+    "spleeter": 2,
 }
 
 
@@ -55,8 +55,9 @@ def saved(path: Path, architecture: str, **config) -> Path:
     torch.manual_seed(0)
     network = build(architecture, **config)
     for module in network.modules():
-        if isinstance(module, Presence):
-            nn.init.constant_(module.score.bias, 3)  # half sure
+        if isinstance(module, Gate):  # as if it had learnt something
+            nn.init.normal_(module.score.weight)
+            nn.init.constant_(module.score.bias, 0.5)
     checkpoint.save(network, path, architecture=architecture, licence="CC0-1.0", data="nothing")
     return path
 
@@ -75,27 +76,27 @@ def test_the_graph_does_what_the_network_does(tmp_path, architecture: str) -> No
     export(weights, tmp_path / "model.onnx", SEGMENT)
     network = checkpoint.load(weights)
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
-    (found,), (made, *certain) = session.get_inputs(), session.get_outputs()
+    (found,), (made, *beside) = session.get_inputs(), session.get_outputs()
     segment = int(session.get_modelmeta().custom_metadata_map["segment"])
     targets = len(config.get("targets", ["vocals"]))
     assert (found.name, found.shape) == ("mixture", ["batch", 2, segment])
     assert (made.name, made.shape) == ("targets", ["batch", targets, 2, segment])
-    told = [("certainty", ["batch", targets, segment])] if "presence" in config else []
-    assert [(output.name, output.shape) for output in certain] == told
+    told = [("evidence", ["batch", targets, EVIDENCE, segment])] if "presence" in config else []
+    assert [(output.name, output.shape) for output in beside] == told
     for batch in (1, 3):
         mixture = torch.randn(batch, 2, segment) / 8
-        estimates, *certainty = session.run(None, {"mixture": mixture.numpy()})
+        estimates, *evidence = session.run(None, {"mixture": mixture.numpy()})
         with torch.inference_mode():
             expected = network(mixture).numpy()
         assert expected.std() > 1e-3
         np.testing.assert_allclose(estimates, expected, atol=1e-4, rtol=0)
-        if certainty:
+        if evidence:
             with torch.inference_mode():
-                _, sure = network.with_certainty(mixture)
-            assert sure.std() > 0.05
-            np.testing.assert_allclose(certainty[0], sure.numpy(), atol=1e-4, rtol=0)
+                _, known = network.with_evidence(mixture)
+            assert known.std() > 0.05
+            np.testing.assert_allclose(evidence[0], known.numpy(), atol=1e-4, rtol=0)
     nodes = [node.op_type for node in onnx.load(tmp_path / "model.onnx").graph.node]
-    assert nodes.count("LSTM") == LSTMS[architecture]  # not unrolled
+    assert nodes.count("LSTM") + nodes.count("GRU") == RECURRENT[architecture]  # not unrolled
     assert not {"Loop", "Scan", "If", "STFT", "DFT"} & set(nodes)
 
 
@@ -172,18 +173,34 @@ def test_a_file_that_differs_from_torch_never_appears(tmp_path, monkeypatch, mod
     assert out.read_text() == "older"
 
 
-def test_certainty_that_differs_from_torch_is_told(tmp_path, monkeypatch) -> None:
-    network = saved(tmp_path / "sure.safetensors", "spleeter", **NETWORKS["spleeter"])
-    told = OnnxNetwork.with_certainty
+def test_evidence_that_differs_from_torch_is_told(tmp_path, monkeypatch) -> None:
+    network = saved(tmp_path / "gated.safetensors", "spleeter", **NETWORKS["spleeter"])
+    told = OnnxNetwork.with_evidence
 
-    def unsure(self, mixture):
-        estimates, certainty = told(self, mixture)
-        return estimates, certainty / 2
+    def weaker(self, mixture):
+        estimates, evidence = told(self, mixture)
+        return estimates, evidence / 2
 
-    monkeypatch.setattr(OnnxNetwork, "with_certainty", unsure)
+    monkeypatch.setattr(OnnxNetwork, "with_evidence", weaker)
     with pytest.raises(ModelError, match="differs from torch"):
-        export(network, tmp_path / "sure.onnx", SEGMENT)
-    assert not (tmp_path / "sure.onnx").exists()
+        export(network, tmp_path / "gated.onnx", SEGMENT)
+    assert not (tmp_path / "gated.onnx").exists()
+
+
+def test_gates_go_with_the_graph(tmp_path) -> None:
+    network = saved(tmp_path / "gated.safetensors", "spleeter", **NETWORKS["spleeter"])
+    export(network, tmp_path / "gated.onnx", SEGMENT)
+    song = np.random.default_rng(0).normal(0, 0.1, (2, 2 * RATE)).astype(np.float32)
+    by_onnx, by_torch = (
+        Separator.from_pretrained(path, device="cpu", segment=SEGMENT, precision="float32")
+        for path in (tmp_path / "gated.onnx", network)
+    )
+    found, expected = by_onnx(song, RATE), by_torch(song, RATE)
+    by_torch.model.gates = nn.ModuleList()
+    ungated = Separator(by_torch.model, device="cpu", segment=SEGMENT, precision="float32")
+    for stem, without in ungated(song, RATE).items():
+        np.testing.assert_allclose(found[stem], expected[stem], atol=1e-4)
+        assert np.abs(without - expected[stem]).max() > 1e-2
 
 
 def test_shares_of_energy_can_be_exported(tmp_path) -> None:

@@ -17,7 +17,7 @@ import torch
 from training_tree import training_tree
 from unbraid import Separator
 from unbraid.models import build, checkpoint
-from unbraid.models.presence import Presence
+from unbraid.models.presence import Evidence, Gate
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 TINY = {"widths": (2, 4), "n_fft": 4096, "hop": 1024, "heard": 64}
@@ -93,38 +93,51 @@ def test_a_gate_is_added_and_nothing_else_changed(run, tmp_path) -> None:
     run("presence.py", before, tree / "tiny.yaml", out, "--mixtures", 12)
 
     gated, ungated = checkpoint.load(out), checkpoint.load(before).state_dict()
-    assert gated.config.presence and not any("presence" in name for name in ungated)
     weights = gated.state_dict()
+    assert gated.config.presence
+    assert all(
+        name.split(".")[0] == "gates" or ".evidence." in name for name in {*weights} - {*ungated}
+    )
     for name, weight in ungated.items():
         torch.testing.assert_close(weights[name], weight, rtol=1e-3, atol=1e-3)
     assert "gate of 12 mixtures" in checkpoint.read_info(out).data
 
 
 def test_a_gate_hears_where_the_voice_of_its_mixtures_is(tmp_path) -> None:
-    """Cells of what the deepest layer says and of the voice are of the same times."""
+    """Cells of what the deepest layers say and of the voice are of the same times."""
     listen = runpy.run_path(str(RECIPES / "presence.py"))["listen"]
     tree = training_tree(tmp_path)
     network = build("spleeter", **TINY, ratio=False, presence=4).eval()
     heard, voice, mixture = listen(network, tree / "tiny.yaml", 12, 0)
-    assert heard.shape == (12, 4, 8, 16)
+    assert [layer.shape for layer in heard] == [(12, 2, 16, 32), (12, 4, 8, 16)]
     assert voice.shape == mixture.shape == (12, 8)
-    quiet = voice.max(1).values < -100
-    assert quiet.any() and not quiet.all()
-    assert (mixture >= voice - 3)[~quiet].float().mean() > 0.9
+    sung = voice.max(1).values > -100
+    assert sung[::2].any() and not sung[1::2].any()  # with its voice, and without
+    assert (mixture >= voice - 3)[sung].float().mean() > 0.9
+    differs = torch.stack([(layer[::2] != layer[1::2]).flatten(1).any(1) for layer in heard])
+    assert (differs == sung[::2]).all()
 
 
 def test_a_gate_learns_where_a_voice_is() -> None:
     learn = runpy.run_path(str(RECIPES / "presence.py"))["learn"]
     torch.manual_seed(0)
-    heard = 3 + 5 * torch.randn(1600, 6, 8, 2)
+    heard = [3 + 5 * torch.randn(1600, 6, 16, 4), 3 + 5 * torch.randn(1600, 6, 8, 2)]
     voice = torch.where(torch.rand(1600, 8) < 0.5, -20.0, -100.0)
-    heard[:, 1] += torch.where(voice > -50, 10.0, -10.0).unsqueeze(-1)
-    presence = Presence(channels=6, rows=2, width=16)
-    learn(presence, heard, voice, torch.full_like(voice, -15.0))
+    heard[1][:, 1] += torch.where(voice > -50, 10.0, -10.0).unsqueeze(-1)
+    evidence, gate = Evidence((6, 6), 2, 16), Gate(16)
+    silence = [torch.zeros(1, 6, 16, 4), torch.zeros(1, 6, 8, 2)]
+    learn(evidence, gate, heard, silence, voice, torch.full_like(voice, -15.0))
     with torch.no_grad():
-        scores = presence.scores(heard)[:, 0]
+        scores = gate(evidence(heard))
     assert (scores[voice > -50] >= 1).float().mean() > 0.98
     assert (scores[voice < -50] <= 0).float().mean() > 0.9
+    ended = [
+        torch.where(torch.arange(t)[:, None] < t // 2, layer, 0.0)
+        for t, layer in zip((16, 8), heard, strict=True)
+    ]
+    with torch.no_grad():
+        scores = gate(evidence(ended))[:, :4]  # as if the song ended there
+    assert (scores[voice[:, :4] > -50] >= 1).float().mean() > 0.98
 
 
 class Hearing:
@@ -160,6 +173,19 @@ def test_hard_music_is_what_is_taken_for_a_voice_in_part(run, tmp_path, monkeypa
 
 
 @pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="packages are unpacked on Debian")
+def test_leads_are_of_every_kind_and_a_number_always_gives_the_same_one() -> None:
+    piece = runpy.run_path(str(RECIPES / "synthetic_leads.py"))["piece"]
+    piece.__globals__["SECONDS"] = 4
+    pieces = [piece(np.random.default_rng(number)) for number in range(6)]
+    np.testing.assert_array_equal(piece(np.random.default_rng(3)), pieces[3])
+    for audio in pieces:
+        assert audio.shape == (2, 4 * 44100)
+        assert np.isfinite(audio).all() and np.abs(audio).max() <= 0.7
+    widths = {bool(np.abs(audio[0] - audio[1]).max() > 1e-3) for audio in pieces}
+    assert widths == {True, False}
+    assert len({audio.tobytes() for audio in pieces}) == 6
+
+
 def test_packages_are_unpacked_with_the_archives_in_them(tmp_path, run, monkeypatch, capsys):
     package, unpacked = tmp_path / "package", tmp_path / "unpacked"
     (package / "DEBIAN").mkdir(parents=True)

@@ -12,7 +12,8 @@ from training_tree import training_tree
 from unbraid import Separator
 from unbraid.errors import ConfigError, ModelError, UnbraidWarning
 from unbraid.models import build, checkpoint, published
-from unbraid.models.presence import Presence
+from unbraid.models.presence import EVIDENCE, LAYERS
+from unbraid.models.spleeter import UNet
 from unbraid.spectrogram import centred_stft
 from unbraid.training import fit
 
@@ -84,9 +85,9 @@ def test_without_the_second_network_the_mask_is_the_firsts_own(network) -> None:
     spectrum = centred_stft(torch.randn(1, 2, 15 * 64), 256, 64)  # 16 frames
     magnitudes = spectrum[:, :, :64].abs().transpose(2, 3)
     with torch.no_grad():
-        masks, certainty = alone.masks(spectrum)
+        masks, evidence = alone.masks(spectrum)
         mask, (expected, _) = masks[:, 0], network.networks[0](magnitudes)
-    assert (certainty == 1).all()
+    assert not evidence.numel()
     torch.testing.assert_close(mask[:, :, :64], expected.transpose(2, 3))
     assert not mask[:, :, 64:].any()
 
@@ -129,17 +130,20 @@ def test_frames_are_brought_to_the_level_that_is_asked_for(network) -> None:
     assert float(ratio) == pytest.approx(1, abs=0.05)
 
 
-def test_fine_tuning_keeps_the_statistics(network, tmp_path) -> None:
+def test_fine_tuning_keeps_the_statistics_and_the_gate(network, tmp_path) -> None:
     tree = training_tree(tmp_path)
     begun = tmp_path / "begun.safetensors"
-    checkpoint.save(network, begun, architecture="spleeter", licence="MIT", data="nothing")
-    model = "{architecture: spleeter, widths: [2, 4], n_fft: 256, hop: 64, heard: 64}"
+    ungated = of_one_network(network)
+    made = gated(ungated, 0.5)
+    about = {"architecture": "spleeter", "licence": "MIT", "data": "nothing"}
+    checkpoint.save(made, begun, **about, dtype=torch.float16)  # as training writes them
+    model = "{architecture: spleeter, widths: [2, 4], n_fft: 256, hop: 64, heard: 64, ratio: false}"
     (tree / "mine.yaml").write_text(f"base: tiny.yaml\nmodel: {model}")
     options = [f"run.folder={tmp_path}/runs", f"run.init={begun}", "run.steps=3"]
-    result = fit.run(tree / "mine.yaml", options)
+    result = fit.run(tree / "mine.yaml", [*options, "model.presence=3"])
     before, after = checkpoint.load(begun).state_dict(), checkpoint.load(result).state_dict()
     moved = {name for name in before if not torch.equal(before[name], after[name])}
-    assert moved == {name for name, _ in network.named_parameters()}
+    assert moved == {name for name, _ in ungated.named_parameters()}
 
 
 @pytest.mark.parametrize("samples", [1, 64, 100, 9000])
@@ -179,18 +183,18 @@ def gated(network: torch.nn.Module, score: float) -> torch.nn.Module:
     """The network with a gate that finds any cell as open as the score says."""
     made = build("spleeter", **TINY, ratio=False, presence=3).eval()
     made.load_state_dict(network.state_dict(), strict=False)
-    presence = made.networks[0].presence
-    presence.score.weight.data.zero_()
-    presence.score.bias.data.fill_(score)
+    made.gates[0].score.bias.data.fill_(score)
     return made
 
 
 def test_an_open_gate_changes_nothing_and_a_shut_one_leaves_nothing(network) -> None:
-    mixture = np.random.default_rng(0).standard_normal((2, 9000)).astype(np.float32)
+    mixture = np.random.default_rng(0).standard_normal((2, 90000)).astype(np.float32)
     ungated = of_one_network(network)
     without = Separator(ungated)(mixture, 44100)
-    opened = Separator(gated(ungated, 4.0))(mixture, 44100)
+    opened = Separator(gated(ungated, 1.0))(mixture, 44100)
     np.testing.assert_array_equal(opened["vocals"], without["vocals"])
+    half = Separator(gated(ungated, 0.5))(mixture, 44100)
+    np.testing.assert_array_equal(half["vocals"], without["vocals"] / 2)
     with pytest.warns(UnbraidWarning, match="nothing was taken for vocals"):
         shut = Separator(gated(ungated, -0.5))(mixture, 44100)
     assert not shut["vocals"].any()
@@ -198,7 +202,7 @@ def test_an_open_gate_changes_nothing_and_a_shut_one_leaves_nothing(network) -> 
 
 
 def test_a_gate_that_has_learnt_nothing_changes_nothing(network) -> None:
-    mixture = np.random.default_rng(0).standard_normal((2, 11 * 44100)).astype(np.float32)
+    mixture = np.random.default_rng(0).standard_normal((2, 90000)).astype(np.float32)
     ungated = of_one_network(network)
     untaught = build("spleeter", **TINY, ratio=False, presence=3)
     untaught.load_state_dict(ungated.state_dict(), strict=False)
@@ -207,43 +211,31 @@ def test_a_gate_that_has_learnt_nothing_changes_nothing(network) -> None:
     np.testing.assert_array_equal(Separator(untaught)(mixture, 44100)["vocals"], expected)
 
 
-def test_a_gate_opens_before_a_voice_begins_and_shuts_after_it_has_ended() -> None:
-    presence = Presence(channels=2, rows=3, width=4)
-    scores = torch.tensor([[[-3.0, -3, -3, 2, -3, -3, -3, 0.5, -3]]])
-    presence.scores = lambda deepest: scores
-    gate = presence(torch.zeros(1, 2, 9, 3), 9 * 10)[0][0, 0, :, 0]
-    assert (gate[25:45] == 1).all()  # the cell's own frames and half a cell to each side
-    assert (gate[:15] == 0).all()
-    assert (gate[15:25].diff() > 0).all()
-    assert gate[65:85].max() == 0.5
-
-
-def test_a_voice_that_is_never_certain_is_music_for_the_separator_alone(network) -> None:
-    mixture = np.random.default_rng(0).standard_normal((2, 11 * 44100)).astype(np.float32)
-    unsure = gated(of_one_network(network), 1.5)
-    with pytest.warns(UnbraidWarning, match="nothing was taken for vocals"):
-        separated = Separator(unsure)(mixture, 44100)
-    assert not separated["vocals"].any()
-    np.testing.assert_array_equal(separated["accompaniment"], mixture)
+def test_the_network_itself_leaves_it_to_the_song_where_nobody_sings(network) -> None:
+    mixture = torch.randn(1, 2, 9000)
+    ungated = of_one_network(network)
     with torch.inference_mode():
-        assert unsure(torch.from_numpy(mixture)[None]).any()
-    half = Separator(gated(of_one_network(network), 3.0))(mixture, 44100)
-    whole = Separator(gated(of_one_network(network), 4.0))(mixture, 44100)
-    np.testing.assert_allclose(half["vocals"], whole["vocals"] / 2, atol=1e-6)
+        estimates, evidence = gated(ungated, -0.5).with_evidence(mixture)
+        torch.testing.assert_close(estimates, ungated(mixture), rtol=0, atol=0)
+        assert ungated.with_evidence(mixture)[1].shape == (1, 1, 0, 9000)
+    assert evidence.shape == (1, 1, EVIDENCE, 9000)
+    cell = ungated.grid
+    assert (evidence.diff()[..., cell - 1 :: cell] != 0).any()  # from one cell to the next
+    steps = evidence.diff()
+    steps[..., cell - 1 :: cell] = 0
+    assert not steps.any()
 
 
-def test_certainty_is_told_of_each_cell_by_its_own_score() -> None:
-    presence = Presence(channels=2, rows=3, width=4)
-    scores = torch.tensor([[[-3.0, 1, 2.5, 3, 3.5, 9]]])
-    presence.scores = lambda deepest: scores
-    _, certainty = presence(torch.zeros(1, 2, 6, 3), 60)
-    assert certainty.tolist() == [[0, 0, 0, 0.5, 1, 1]]
-
-
-def test_the_gate_hears_all_rows_of_a_cell_and_its_neighbours() -> None:
+@pytest.mark.parametrize("widths", [[2], [2, 4], [2, 4, 6], [2, 4, 6, 8]])
+def test_evidence_is_of_the_deepest_layers_and_of_one_cell(widths: list[int]) -> None:
     torch.manual_seed(0)
-    presence = Presence(channels=2, rows=3, width=8).eval()
-    deepest = torch.randn(1, 2, 9, 3, requires_grad=True)
-    presence.scores(deepest)[0, 0, 4].backward()
-    assert (deepest.grad[0].abs().sum(0).sum(1) > 0).tolist() == [3 <= n <= 5 for n in range(9)]
-    assert (deepest.grad[0].abs().sum(0)[4] > 0).all()
+    rows = 64 >> len(widths)
+    network = UNet(widths, rows, 5).eval()
+    layers = [layer.detach().requires_grad_() for layer in network.layers(torch.rand(1, 2, 64, 64))]
+    network.evidence(layers[-LAYERS:])[0, :, 1].sum().backward()
+    heard = [layer.grad is not None for layer in layers]
+    assert heard == [len(widths) - number <= LAYERS for number in range(len(widths))]
+    for layer in layers[-LAYERS:]:
+        cells = layer.grad.abs().sum((0, 1)).unflatten(0, (64 >> len(widths), -1))
+        assert (cells[1] > 0).all()  # every moment of it, every range of frequencies
+        assert not cells[0].any() and not cells[2:].any()

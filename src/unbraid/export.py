@@ -22,7 +22,7 @@ from unbraid.models.bandsplit import BandSplit
 from unbraid.models.conv1d import Conv1d
 from unbraid.models.dprnn import DPRNN
 from unbraid.models.onnx import (
-    CERTAINTY,
+    EVIDENCE,
     INPUT,
     OUTPUT,
     SUFFIX,
@@ -31,6 +31,7 @@ from unbraid.models.onnx import (
     metadata_of,
 )
 from unbraid.models.openunmix import OpenUnmix
+from unbraid.models.presence import EVIDENCE as FEATURES
 from unbraid.models.spleeter import Spleeter
 from unbraid.overlap import SEGMENT, grid_of, segment_samples
 from unbraid.replacing import replacing
@@ -72,11 +73,12 @@ def export(name_or_path: str | Path, out: str | Path, segment: float = SEGMENT) 
         segment=segment_samples(settings, segment),
     )
     graph = _on_real_numbers(network, config.segment)
+    gates = network.gates if isinstance(network, Spleeter) else nn.ModuleList()
     try:
         with replacing(out) as temporary:
             temporary.touch()  # a folder that can't be written to is known before the work
             _write(graph, config.segment, temporary)
-            _describe(temporary, config, metadata_of(info, config))
+            _describe(temporary, config, metadata_of(info, config, gates))
             _compare(OnnxNetwork(temporary), network)
     except OSError as error:
         raise UnbraidError(f"{out}: can't be written ({error.strerror}); choose another") from error
@@ -95,18 +97,18 @@ class _Masking(nn.Module):
         super().__init__()
         self.network, self.stft = network, stft
         tells = isinstance(network, Spleeter) and network.config.presence
-        self.outputs = [OUTPUT, CERTAINTY] if tells else [OUTPUT]
+        self.outputs = [OUTPUT, EVIDENCE] if tells else [OUTPUT]
 
     def forward(self, mixture: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        """Estimate the targets, and tell how sure the network is of them if it can."""
+        """Estimate the targets, and tell what a network with gates tells of them."""
         spectrum = self.stft(mixture)  # [b, c, f, t, 2]
         if not isinstance(self.network, Spleeter):
             return self._audio(self._estimates(self.network, spectrum))
-        masks, certainty = self.network.masks(_magnitudes(spectrum))
+        masks, evidence = self.network.masks(_magnitudes(spectrum))
         audio = self._audio(masks.unsqueeze(-1) * spectrum.unsqueeze(1))
-        if CERTAINTY not in self.outputs:
+        if EVIDENCE not in self.outputs:
             return audio
-        return audio, self.network.at_samples(certainty, self.stft.samples)
+        return audio, self.network.at_samples(evidence, self.stft.samples)
 
     def _audio(self, estimates: Tensor) -> Tensor:
         """`[b, targets, 2, samples]` from `[b, targets, c, f, t, 2]`."""
@@ -177,7 +179,10 @@ def _describe(path: Path, config: OnnxConfig, metadata: dict[str, str]) -> None:
     """Add the metadata, and the outputs' shapes, of which the tracer knows the batch alone."""
     model = onnx.load(path)
     targets = len(config.targets)
-    sizes = {OUTPUT: (targets, 2, config.segment), CERTAINTY: (targets, config.segment)}
+    sizes = {
+        OUTPUT: (targets, 2, config.segment),
+        EVIDENCE: (targets, FEATURES, config.segment),
+    }
     for output in model.graph.output:
         dimensions = output.type.tensor_type.shape.dim[1:]
         for dimension, size in zip(dimensions, sizes[output.name], strict=True):
@@ -192,8 +197,8 @@ def _compare(exported: OnnxNetwork, network: nn.Module) -> None:
     sound = sung_in_noise(exported.config.segment, exported.config.sample_rate)
     with torch.inference_mode():
         pairs = [(exported(sound), network(sound))]
-        if isinstance(network, Spleeter):
-            theirs, ours = exported.with_certainty(sound), network.with_certainty(sound)
+        if isinstance(network, Spleeter) and network.gates:
+            theirs, ours = exported.with_evidence(sound), network.with_evidence(sound)
             pairs = [*zip(theirs, ours, strict=True)]
     difference = max(float((made - expected).abs().max()) for made, expected in pairs)
     if not difference < TOLERANCE:

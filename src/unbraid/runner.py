@@ -69,8 +69,8 @@ class Runner:
     def __call__(self, segments: Tensor) -> Tensor:
         """Estimates `[b, targets, 2, samples]` of segments `[b, 2, samples]`, both in main memory.
 
-        Of a network that tells how sure it is of them, that is a third channel, for
-        `unbraid.certainty`.
+        Of a network that tells what speaks for their being there, that follows as channels, for
+        `unbraid.gating`.
 
         Raises:
             ModelError: if the network makes something that is not finite, or the device's memory
@@ -113,7 +113,7 @@ class Runner:
         with torch.inference_mode(), repeatable:
             mixture = segments.to(self.device, non_blocking=True)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
-                estimates, certainty = _asked(self.model, mixture)
+                estimates, evidence = _asked(self.model, mixture)
             if not torch.isfinite(estimates).all():
                 peak = float(segments.abs().max())
                 raise ModelError(
@@ -124,9 +124,7 @@ class Runner:
                 residual = mixture - estimates.sum(1)
                 stems = torch.cat([estimates, residual[:, None]], dim=1)
                 estimates = wiener(stems, self._wiener)[:, :-1]
-            if certainty is not None:
-                estimates = torch.cat([estimates, certainty.unsqueeze(2)], dim=2)
-            return estimates.cpu()
+            return torch.cat([estimates, evidence], dim=2).cpu()
 
 
 class Halving:
@@ -171,12 +169,13 @@ def is_out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or any(word in str(error) for word in words)
 
 
-def _asked(model: Any, mixture: Tensor) -> tuple[Tensor, Tensor | None]:
-    """A network's estimates, and how sure it is of them, if it tells."""
-    if not hasattr(model, "with_certainty"):
-        return model(mixture).float(), None
-    estimates, certainty = model.with_certainty(mixture)
-    return estimates.float(), certainty
+def _asked(model: Any, mixture: Tensor) -> tuple[Tensor, Tensor]:
+    """A network's estimates, and what it tells beside them, `[b, targets, features, samples]`."""
+    if not hasattr(model, "with_evidence"):
+        estimates = model(mixture).float()
+        return estimates, estimates[:, :, :0]
+    estimates, evidence = model.with_evidence(mixture)
+    return estimates.float(), evidence
 
 
 class _Repeatable:

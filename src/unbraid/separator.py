@@ -7,6 +7,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, Generic
 
@@ -18,12 +19,12 @@ from unbraid import notices
 from unbraid.arrays import Array, checked, like
 from unbraid.audio import AudioReader, AudioWriter, Resampler, quantize
 from unbraid.audio.info import LOSSY_FORMATS, Block
-from unbraid.certainty import opened
 from unbraid.errors import AudioError, ConfigError, UnbraidWarning
+from unbraid.gating import gated
 from unbraid.models import DEFAULT, checkpoint, find
 from unbraid.models.onnx import OnnxNetwork
 from unbraid.naming import check_output, forms_of
-from unbraid.overlap import crossfaded, fade_samples, segment_samples
+from unbraid.overlap import crossfaded, fade_samples, grid_of, segment_samples
 from unbraid.runner import Runner
 from unbraid.streams import keeping, pieces, read, resampled, slices, with_progress
 
@@ -45,9 +46,9 @@ class Separation(dict[str, Array], Generic[Array]):
 class Separator:
     """Separates songs with a network, in constant memory.
 
-    The song is cut into overlapping segments, which are separated and crossfaded. Of a network that
-    tells how sure it is, a stem is silent until 30 s before its first certain sound. The residual
-    stem is the mixture less the others, so that all stems sum to the mixture.
+    The song is cut into overlapping segments, which are separated and crossfaded. A network with
+    gates decides by the song as a whole where a stem is silent. The residual stem is the mixture
+    less the others, so that all stems sum to the mixture.
 
     Args:
         model: a network of `unbraid.models`, exported or not.
@@ -92,6 +93,7 @@ class Separator:
         config: Any = model.config
         self.stems: tuple[str, ...] = (*config.targets, config.residual)
         self.sample_rate: int = config.sample_rate
+        self._gates = [deepcopy(gate).cpu() for gate in getattr(model, "gates", ())]
         self._segment = segment_samples(config, segment)
         self._fade = fade_samples(model, self._segment, overlap)
 
@@ -163,8 +165,8 @@ class Separator:
     ) -> Iterator[dict[str, Block]]:
         """Separate a stream in constant memory.
 
-        Blocks come some segments after the mixture, and another 30 s until a network that tells how
-        sure it is has been certain.
+        Blocks come some segments after the mixture, and those of a network with gates another half
+        minute of song later.
 
         Args:
             mixture: float32 blocks `[channels, samples]` of any lengths.
@@ -199,8 +201,9 @@ class Separator:
         separated = crossfaded(fronts, run, self._segment, self._fade, run.batch_size, run.map)
         if progress and duration:
             separated = with_progress(separated, duration * self.sample_rate, progress)
-        heard = opened(separated, self.sample_rate)
-        flat = (block.flatten(0, 1).numpy() for block in heard)
+        if self._gates:
+            separated = gated(separated, self._gates, grid_of(self.model))
+        flat = (block.flatten(0, 1).numpy() for block in separated)
         for estimate in resampled(flat, up):
             yield from self._stems(estimate, waiting, bit_depth)
         while waiting:  # resampling to and fro may lose the last samples

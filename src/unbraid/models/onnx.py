@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import json
+from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import safetensors.torch
 import torch
-from torch import Tensor
+from safetensors import SafetensorError
+from torch import Tensor, nn
 
 from unbraid.errors import ConfigError, ModelError
 from unbraid.models.checkpoint import ModelInfo
+from unbraid.models.presence import Gate
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-FORMAT = "unbraid-onnx-1"
+FORMAT = "unbraid-onnx-2"
 SUFFIX = ".onnx"
-INPUT, OUTPUT, CERTAINTY = "mixture", "targets", "certainty"
+INPUT, OUTPUT, EVIDENCE = "mixture", "targets", "evidence"
 
 
 @dataclass(frozen=True)
@@ -59,21 +63,22 @@ class OnnxNetwork:
         metadata = _metadata(self._session, Path(path))
         with _damage_told(Path(path)):
             self.config = _config(metadata)
+            self.gates = _gates(metadata["gates"], len(self.config.targets))
         self.grid = self.config.grid
 
     def __call__(self, mixture: Tensor) -> Tensor:
         """Estimate the targets `[b, targets, 2, segment]` of a mixture `[b, 2, segment]`."""
-        return self.with_certainty(mixture)[0]
+        return self.with_evidence(mixture)[0]
 
-    def with_certainty(self, mixture: Tensor) -> tuple[Tensor, Tensor]:
-        """Estimate the targets, and how sure it is from 0 to 1 that each is there.
+    def with_evidence(self, mixture: Tensor) -> tuple[Tensor, Tensor]:
+        """Estimate the targets, and tell what speaks for their being there.
 
         Returns:
-            Targets `[b, targets, 2, segment]` and certainty `[b, targets, segment]`, which is 1 of
-            a graph that does not tell.
+            Targets `[b, targets, 2, segment]`, and what `gates` hear of each, `[b, targets,
+            features, segment]`; of a graph without gates no features.
         """
         estimates, *told = map(torch.from_numpy, self._session.run(None, {INPUT: mixture.numpy()}))
-        return estimates, told[0] if told else torch.ones_like(estimates[:, :, 0])
+        return estimates, told[0] if told else estimates[:, :, :0]
 
     def to(self, device: torch.device) -> OnnxNetwork:
         """Itself: onnxruntime computes on the processor.
@@ -116,8 +121,14 @@ def read_info(path: Path) -> ModelInfo:
         )
 
 
-def metadata_of(info: ModelInfo, config: OnnxConfig) -> dict[str, str]:
-    """What goes into a file so that `OnnxNetwork` and `read_info` find it there."""
+def metadata_of(info: ModelInfo, config: OnnxConfig, gates: nn.ModuleList) -> dict[str, str]:
+    """What goes into a file so that `OnnxNetwork` and `read_info` find it there.
+
+    Args:
+        info: of the weight file that it is made of.
+        config: of the graph.
+        gates: of the network, which go over songs, as no graph of a segment does.
+    """
     return {
         "format": FORMAT,
         "architecture": info.architecture,
@@ -131,6 +142,7 @@ def metadata_of(info: ModelInfo, config: OnnxConfig) -> dict[str, str]:
         "data": info.data,
         "parameters": str(info.parameters),
         "sha256": info.sha256,
+        "gates": b64encode(safetensors.torch.save(gates.state_dict())).decode(),
     }
 
 
@@ -139,7 +151,7 @@ def _damage_told(path: Path) -> Iterator[None]:
     """Surrounds what takes a file's metadata at its word."""
     try:
         yield
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         raise ModelError(
             f"{path}: not a readable ONNX file (its metadata is incomplete); export it again"
         ) from error
@@ -154,6 +166,17 @@ def _config(metadata: dict[str, str]) -> OnnxConfig:
         grid=int(metadata.get("grid", metadata["hop"])),
         segment=int(metadata["segment"]),
     )
+
+
+def _gates(encoded: str, targets: int) -> list[Gate]:
+    """Gates of as many targets, or none, as `metadata_of` wrote them."""
+    weights = safetensors.torch.load(b64decode(encoded))
+    if not weights:
+        return []
+    width = weights["0.past.weight_hh_l0"].shape[1]
+    gates = nn.ModuleList(Gate(width) for _ in range(targets))
+    gates.load_state_dict(weights)
+    return [*gates.eval()]
 
 
 def _session(path: Path, optimized: bool) -> InferenceSession:
@@ -180,6 +203,6 @@ def _metadata(session: InferenceSession, path: Path) -> dict[str, str]:
     if metadata.get("format") != FORMAT:
         raise ModelError(
             f"{path}: ONNX, but not of `unbraid export` (its metadata says format "
-            f"{metadata.get('format')!r}, not {FORMAT!r})"
+            f"{metadata.get('format')!r}, not {FORMAT!r}); export it again"
         )
     return metadata

@@ -1,56 +1,119 @@
-"""Where a stem is present at all, told from what a U-Net knows where it sees farthest."""
+"""Where a stem is present at all, told over a song from what a U-Net knows where it sees farthest.
+
+Two recurrent networks, one after the other, as in a dual-path network: the first goes over the
+frequencies of a moment (`Evidence`), the second over the moments of the song (`Gate`).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-CONTEXT = 3  # neighbouring cells that are heard together, and that share a gate
+LAYERS = 3  # of a U-Net, the deepest: they see farthest
+EVIDENCE = 6  # features of a cell, all that the second network hears of it
+SLOPE = 0.1  # of leaky ReLUs
 DROPOUT = 0.3
-UNSURE, SURE = 2.5, 3.5  # scores of a stem that may be a mistake, and that is none
+OPEN = 4.0  # score of a gate that has learnt nothing; from 1 it is open
 
 
-class Presence(nn.Module):
-    """A gate that closes where a stem is surely absent, so that nothing of the others is left.
+class Evidence(nn.Module):
+    """What tells in a cell, a moment of all frequencies, whether a stem is present.
 
-    A mask is decided bin by bin, and some bins of any music look like a voice. Whether somebody
-    sings is decided over a second and all bins: then all masks are zero, or none is changed. How
-    sure that is, is told as well, for `unbraid.certainty`, which decides over a song.
+    Each layer is reduced to a few features and joined to the next, half as long and high, until
+    they are as the deepest, of which each column is a cell. A recurrent network goes over its rows.
 
     Args:
-        channels: of the deepest layer.
+        channels: of the deepest layers, the deepest last.
         rows: of the deepest layer, each a range of frequencies.
-        width: features of a row, and of what is made of all rows.
+        width: features of a row.
     """
 
-    def __init__(self, channels: int, rows: int, width: int) -> None:
+    def __init__(self, channels: Sequence[int], rows: int, width: int) -> None:
         super().__init__()
-        self.row = nn.Linear(channels, width)
-        self.cells = nn.Conv1d(rows * width, width, CONTEXT, padding=CONTEXT // 2)
-        self.score = nn.Conv1d(width, 1, 1)
-        assert self.score.bias is not None
-        nn.init.constant_(self.score.bias, SURE + 1)  # open and sure until it has learnt better
+        self.layers = nn.ModuleList(nn.Conv2d(layer, width, 1) for layer in channels)
+        self.halvings = nn.ModuleList(
+            nn.Conv2d(width * (1 + joined), width, (2, 3), 2, (0, 1))
+            for joined in (False, True, True)[: len(channels) - 1]
+        )
+        self.rows = nn.GRU(
+            width * min(2, len(channels)), width, batch_first=True, bidirectional=True
+        )
+        self.cell = nn.Linear(2 * width * rows, EVIDENCE)
 
-    def forward(self, deepest: Tensor, frames: int) -> tuple[Tensor, Tensor]:
-        """Factor `[b, 1, frames, 1]` from 0 to 1 for a mask, and certainty `[b, cells]`.
-
-        A cell is as open as its most open neighbour, for the first consonant of a phrase may lie in
-        the cell before; from the middle of a cell to the next, gates open and close evenly.
+    def forward(self, layers: Sequence[Tensor]) -> Tensor:
+        """Features from -1 to 1 of each cell, `[b, EVIDENCE, cells]`.
 
         Args:
-            deepest: `[b, channels, cells, rows]`.
-            frames: that all cells last together.
+            layers: `[b, channels, t, f]` each, `t` and `f` halved from one to the next.
         """
-        scores = self.scores(deepest)
-        certainty = ((scores[:, 0] - UNSURE) / (SURE - UNSURE)).clamp(0, 1)
-        scores = functional.max_pool1d(scores, CONTEXT, 1, CONTEXT // 2)
-        gate = functional.interpolate(scores.clamp(0, 1), size=frames, mode="linear")
-        return gate.unsqueeze(-1), certainty
+        found = self._features(0, layers[0])
+        for number, halving in enumerate(self.halvings, 1):
+            halved = functional.leaky_relu(halving(found), SLOPE)
+            found = torch.cat([halved, self._features(number, layers[number])], 1)
+        batch, width, cells, rows = found.shape
+        found = functional.dropout(found.permute(0, 2, 3, 1), DROPOUT, self.training)
+        found, _ = self.rows(found.reshape(batch * cells, rows, width))
+        found = functional.dropout(found.reshape(batch, cells, -1), DROPOUT, self.training)
+        told: Tensor = self.cell(found).tanh().transpose(1, 2)
+        return told
 
-    def scores(self, deepest: Tensor) -> Tensor:
-        """`[b, 1, cells]`: up to 0 where the stem is surely absent, from 1 where it may be."""
-        rows = self.row(deepest.permute(0, 2, 3, 1)).relu()  # [b, cells, rows, width]
-        rows = functional.dropout(rows, DROPOUT, self.training)
-        features = self.cells(rows.flatten(2).transpose(1, 2)).relu()
-        scores: Tensor = self.score(functional.dropout(features, DROPOUT, self.training))
-        return scores.float()
+    def _features(self, number: int, layer: Tensor) -> Tensor:
+        made = functional.leaky_relu(self.layers[number](layer), SLOPE)
+        return functional.dropout2d(made, DROPOUT / 2, self.training)
+
+
+class Gate(nn.Module):
+    """How open a stem is in each cell of a song, by all cells before it and some after it.
+
+    Any music has moments that sound like a voice. That of a lead which plays on, or of a singer who
+    has sung before, is told by the rest of the song.
+
+    Args:
+        width: features that are remembered, in each direction.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.past = nn.GRU(EVIDENCE, width, batch_first=True)
+        self.future = nn.GRU(EVIDENCE, width, batch_first=True)
+        self.score = nn.Linear(2 * width, 1)
+        nn.init.zeros_(self.score.weight)
+        nn.init.constant_(self.score.bias, OPEN)  # until it has learnt better
+
+    def forward(self, evidence: Tensor) -> Tensor:
+        """Scores `[b, cells]`: up to 0 where the stem is surely absent, from 1 where it may be.
+
+        Args:
+            evidence: of whole songs, `[b, EVIDENCE, cells]`.
+        """
+        cells = evidence.transpose(1, 2)
+        past, _ = self.past(cells)
+        future, _ = self.future(cells.flip(1))
+        known = torch.cat([past, future.flip(1)], 2)
+        scores: Tensor = self.score(functional.dropout(known, DROPOUT, self.training))
+        return scores[..., 0]
+
+    def remembered(self, cell: Tensor, past: Tensor | None) -> Tensor:
+        """What is known of the song with a cell, `[1, 1, width]`.
+
+        Args:
+            cell: its evidence `[EVIDENCE]`.
+            past: what was known before it, nothing at the song's beginning.
+        """
+        _, past = self.past(cell[None, None], past)
+        assert past is not None
+        return past
+
+    def scored(self, past: Tensor, cells: Tensor) -> Tensor:
+        """Score of a cell, of one element.
+
+        Args:
+            past: what is known with it, `remembered`.
+            cells: evidence of it and of some after it, `[cells, EVIDENCE]`.
+        """
+        _, future = self.future(cells.flip(0)[None])
+        score: Tensor = self.score(torch.cat([past, future], 2))
+        return score.flatten()

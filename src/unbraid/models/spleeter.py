@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from unbraid.errors import ConfigError
-from unbraid.models.presence import Presence
+from unbraid.models.presence import LAYERS, Evidence, Gate
 from unbraid.spectrogram import centred_istft, centred_stft, levelling
 
 CHANNELS = 2
@@ -47,8 +47,8 @@ class SpleeterConfig:
             stems' estimated energies; else a stem's own mask is taken, at half the cost.
         level: dBFS that the RMS of two seconds to each side of a frame is brought to before it is
             heard, so that masks don't depend on the volume; None: frames are heard as they are.
-        presence: features that each network tells from where its stem is absent, see `Presence`;
-            0: it does not. Not with `ratio`.
+        presence: width of the recurrent networks that tell where a target is absent, see
+            `unbraid.models.presence`; 0: none. Not with `ratio`.
     """
 
     targets: tuple[str, ...] = ("vocals",)
@@ -67,8 +67,14 @@ class SpleeterConfig:
 class Spleeter(nn.Module):
     """Real masks from magnitudes, for what the networks hear of the spectrum.
 
+    Where a target is absent is for the whole song to tell: `unbraid.gating` asks the gates.
+
     Args:
         config: the networks' sizes.
+
+    Attributes:
+        gates: one for each target, or none. They are no part of what separation trains: see
+            `recipes/presence.py`.
 
     Raises:
         ConfigError: if a size is impossible.
@@ -95,6 +101,8 @@ class Spleeter(nn.Module):
         self.networks = nn.ModuleList(
             UNet(config.widths, rows, config.presence) for _ in range(stems)
         )
+        targets = range(len(config.targets) if config.presence else 0)
+        self.gates = nn.ModuleList(Gate(config.presence) for _ in targets).requires_grad_(False)
 
     def forward(self, mixture: Tensor) -> Tensor:
         """Estimate the targets.
@@ -105,38 +113,38 @@ class Spleeter(nn.Module):
         Returns:
             `[b, targets, 2, samples]`.
         """
-        return self.with_certainty(mixture)[0]
+        return self.with_evidence(mixture)[0]
 
-    def with_certainty(self, mixture: Tensor) -> tuple[Tensor, Tensor]:
-        """Estimate the targets, and how sure it is from 0 to 1 that each is there.
+    def with_evidence(self, mixture: Tensor) -> tuple[Tensor, Tensor]:
+        """Estimate the targets, and tell what speaks for their being there.
 
         Returns:
-            Targets `[b, targets, 2, samples]` and certainty `[b, targets, samples]`, which is 1
-            without `presence`.
+            Targets `[b, targets, 2, samples]`, and what `gates` hear of each, `[b, targets,
+            features, samples]`, the same for all samples of a cell; without gates no features.
         """
         spectrum = centred_stft(mixture, self.config.n_fft, self.config.hop)  # [b, c, f, t]
-        masks, certainty = self.masks(spectrum)
+        masks, evidence = self.masks(spectrum)
         samples = mixture.shape[-1]
         estimates = masks * spectrum.unsqueeze(1)
         audio = centred_istft(estimates, samples, self.config.n_fft, self.config.hop)
-        return audio, self.at_samples(certainty, samples)
+        return audio, self.at_samples(evidence, samples)
 
-    def at_samples(self, certainty: Tensor, samples: int) -> Tensor:
-        """Certainty `[b, targets, samples]` from that of cells `[b, targets, cells]`."""
-        return certainty.unsqueeze(-1).expand(-1, -1, -1, self.grid).flatten(2)[..., :samples]
+    def at_samples(self, evidence: Tensor, samples: int) -> Tensor:
+        """Evidence `[b, targets, features, samples]` from that of cells."""
+        return evidence.unsqueeze(-1).expand(*evidence.shape, self.grid).flatten(3)[..., :samples]
 
     def masks(self, spectrum: Tensor) -> tuple[Tensor, Tensor]:
         """What becomes of a mixture's spectrogram `[b, 2, f, t]`.
 
         Returns:
-            Real masks `[b, targets, 2, f, t]`, and certainty `[b, targets, cells]`.
+            Real masks `[b, targets, 2, f, t]`, and evidence `[b, targets, features, cells]`.
         """
         bins, frames = spectrum.shape[-2:]
         heard = self.heard(spectrum)
         found = [network(heard) for network in self.networks]
         masks = torch.stack([mask for mask, _ in found], dim=1).float()
         targets = len(self.config.targets)
-        certainty = torch.stack([certainty for _, certainty in found[:targets]], dim=1)
+        evidence = torch.stack([told for _, told in found[:targets]], dim=1).float()
         heard = heard[:, :, :frames]
         masks = masks[..., :frames, :]  # [b, stems, c, t, f]
         if self.config.ratio:
@@ -146,8 +154,8 @@ class Spleeter(nn.Module):
         masks, above = masks.transpose(3, 4), bins - self.config.heard
         if self.config.extended:
             mean = masks[:, :, :, -self.config.extended :].mean(3, keepdim=True)
-            return torch.cat([masks, mean.expand(-1, -1, -1, above, -1)], dim=3), certainty
-        return functional.pad(masks, (0, 0, 0, above)), certainty
+            return torch.cat([masks, mean.expand(-1, -1, -1, above, -1)], dim=3), evidence
+        return functional.pad(masks, (0, 0, 0, above)), evidence
 
     def heard(self, spectrum: Tensor) -> Tensor:
         """What the networks hear of a mixture's spectrogram `[b, 2, f, t]`.
@@ -171,7 +179,7 @@ class UNet(nn.Module):
     Args:
         widths: channels of each layer downwards.
         rows: rows of the deepest layer.
-        presence: width of the gate; 0: none.
+        presence: width of what tells the evidence for the stem; 0: nothing does.
     """
 
     def __init__(self, widths: tuple[int, ...], rows: int, presence: int) -> None:
@@ -188,19 +196,20 @@ class UNet(nn.Module):
         )
         self.up_norms = nn.ModuleList(nn.BatchNorm2d(width, EPSILON) for width in above)
         self.mask = nn.Conv2d(1, CHANNELS, 4, dilation=2, padding=3)
-        self.presence = Presence(widths[-1], rows, presence) if presence else None
+        self.evidence = Evidence(widths[-LAYERS:], rows, presence) if presence else None
+        if self.evidence is not None:
+            self.evidence.requires_grad_(False)
 
     def forward(self, magnitudes: Tensor) -> tuple[Tensor, Tensor]:
         """Mask from 0 to 1 for the magnitudes of the mixture, `[b, 2, t, f]` as these.
 
-        And how sure it is from 0 to 1 that the stem is there, `[b, cells]`.
+        And the evidence for the stem, `[b, features, cells]`.
         """
         across = self.layers(magnitudes)
         mask, deepest = self._mask_of(across), across[-1]
-        if self.presence is None:
-            return mask, deepest.new_ones(len(deepest), deepest.shape[2])
-        gate, certainty = self.presence(deepest, magnitudes.shape[2])
-        return mask * gate, certainty
+        if self.evidence is None:
+            return mask, deepest.new_zeros(len(deepest), 0, deepest.shape[2])
+        return mask, self.evidence(across[-LAYERS:])
 
     def layers(self, magnitudes: Tensor) -> list[Tensor]:
         """What each layer downwards makes of the magnitudes, `[b, width, t / 2^n, f / 2^n]`."""
