@@ -2,15 +2,22 @@
 
 import os
 import shutil
+import signal
+import sys
+import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import settings
 
 from unbraid.audio import save_audio
+from unbraid.cli import main
+from unbraid.errors import UnbraidWarning
 from unbraid.models import build
 from unbraid.models.checkpoint import save
 
@@ -52,6 +59,40 @@ def long_songs(tmp_path_factory) -> list[Path]:
     noise = np.random.default_rng(0).normal(size=(2, 44100)).astype(np.float32) / 16
     save_audio(folder / "a.wav", np.tile(noise, 600), 44100, "16")
     return [folder / "a.wav", shutil.copy(folder / "a.wav", folder / "b.wav")]
+
+
+@pytest.fixture
+def unbraid(capfd: pytest.CaptureFixture[str]) -> Callable[..., CompletedProcess[str]]:
+    """The command line in this process, which has imported torch: what it returns and says."""
+
+    def run(*arguments: object) -> CompletedProcess[str]:
+        words = ["unbraid", *map(str, arguments)]
+        numbers = (signal.SIGTERM, signal.SIGHUP) if os.name == "posix" else (signal.SIGTERM,)
+        handlers = {number: signal.getsignal(number) for number in numbers}
+        capfd.readouterr()
+        try:
+            with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+                warnings.simplefilter("default", UnbraidWarning)
+                patch.setattr(sys, "argv", words)
+                main()
+            code = 0
+        except SystemExit as end:
+            code = end.code or 0
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+        return CompletedProcess(words, code, *capfd.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Networks sum here as they do in the processes of tests, to the bit."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture

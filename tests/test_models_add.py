@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import subprocess
 import sys
 from dataclasses import replace
 from errno import EROFS
@@ -180,19 +179,16 @@ def test_what_is_missing_is_one_line_that_says_what_to_do(folder, monkeypatch, n
         assert fact in str(caught.value)
 
 
-def unbraid(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "unbraid", *arguments]
-    return subprocess.run(command, capture_output=True, text=True)
-
-
-def test_the_command_line_adds_from_a_file(folder, tmp_path) -> None:
-    done = unbraid("models", "add", "umxhq", "--from", str(tmp_path / "nowhere.pth"))
+def test_the_command_line_adds_from_a_file(folder, tmp_path, unbraid) -> None:
+    done = unbraid("models", "add", "umxhq", "--from", tmp_path / "nowhere.pth")
     assert done.returncode == 1
     assert done.stderr.startswith(f"error: {tmp_path / 'nowhere.pth'}: no such file")
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_models_lists_added_ones_beside_the_shipped(publish, folder, state, tmp_path) -> None:
+def test_models_lists_added_ones_beside_the_shipped(
+    publish, folder, state, tmp_path, unbraid
+) -> None:
     published.add("small", publish(pickled(state, tmp_path / "x")))
     done = unbraid("models")
     assert (done.returncode, done.stderr) == (0, "")
@@ -218,7 +214,7 @@ def test_names_are_told_apart_and_hidden_files_are_no_models(
     assert "._small" not in str(unknown.value)
 
 
-def test_a_damaged_file_hides_no_other_model(publish, folder, state, tmp_path) -> None:
+def test_a_damaged_file_hides_no_other_model(publish, folder, state, tmp_path, unbraid) -> None:
     published.add("small", publish(pickled(state, tmp_path / "x")))
     damaged = folder / "damaged.safetensors"
     damaged.write_bytes(b"anything")

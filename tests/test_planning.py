@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from test_batch import files_in, make_song, run
-from test_cli import heeding, unbraid
+from test_cli import heeding
 from test_cli import make_song as make_longer_song
 from unbraid.audio import save_audio
 from unbraid.errors import AudioError
@@ -199,7 +199,7 @@ def is_at_work(pid: int) -> bool:
         return False
 
 
-def test_an_output_folder_with_too_long_a_name_is_one_line(tmp_path, model):
+def test_an_output_folder_with_too_long_a_name_is_one_line(tmp_path, model, unbraid):
     song = make_longer_song(tmp_path / "a.wav")
     done = unbraid("separate", song, "-o", tmp_path / ("x" * 300), "--model", model)
     assert done.returncode == 1
@@ -207,9 +207,8 @@ def test_an_output_folder_with_too_long_a_name_is_one_line(tmp_path, model):
     assert done.stderr.startswith("error: ")
 
 
-def test_help_says_what_becomes_of_links_and_of_stems_that_are_there():
-    said = " ".join(
-        unbraid("separate", "--help", env={**os.environ, "COLUMNS": "200"}).stdout.split()
-    )
+def test_help_says_what_becomes_of_links_and_of_stems_that_are_there(monkeypatch, unbraid):
+    monkeypatch.setenv("COLUMNS", "200")
+    said = " ".join(unbraid("separate", "--help").stdout.split())
     assert "links to folders" in said
     assert "already are replaced" in said

@@ -1,9 +1,9 @@
 """What the package promises of its shipped weights, on the demo song: real music, in the repo."""
 
 import socket
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import numpy as np
 import pytest
@@ -99,15 +99,16 @@ def test_nothing_is_downloaded(monkeypatch: pytest.MonkeyPatch, true: Stems) -> 
 
 
 @pytest.mark.parametrize("suffix", [".flac", ".mp3", ".m4a"])
-def test_command_line_keeps_length_rate_and_sum(tmp_path: Path, suffix: str) -> None:
+def test_command_line_keeps_length_rate_and_sum(
+    tmp_path: Path, suffix: str, unbraid: Callable[..., CompletedProcess[str]]
+) -> None:
     song = tmp_path / f"04 絆ふぉーえばー{suffix}"
     audio = load_audio(DEMO / "lithium.flac")[0][:, : 6 * RATE]
     if suffix == ".m4a":
         encode_aac(song, audio)
     else:
         save_audio(song, audio, RATE)
-    command = [sys.executable, "-m", "unbraid", "separate", str(song), "-o", str(tmp_path / "out")]
-    subprocess.run(command, check=True, capture_output=True)
+    assert unbraid("separate", song, "-o", tmp_path / "out").returncode == 0
     mixture, rate = load_audio(song)
     stems = [
         soundfile.read(tmp_path / "out" / song.stem / f"{stem}.wav", always_2d=True)[0].T
