@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 import warnings
+from collections import defaultdict
 from functools import partial
 from pathlib import Path
 
@@ -106,6 +107,7 @@ def test_a_folder_without_songs_is_an_error(tmp_path):
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_bad_songs_are_reported_bugs_with_their_traceback_and_the_rest_is_done(tmp_path, jobs):
+    """Whose progress rises to one."""
     good = [make_song(tmp_path / "in" / name) for name in ["a.wav", "x/絆.wav", "x/y/b.flac"]]
     (tmp_path / "in/empty.wav").touch()
     (tmp_path / "in/text.wav").write_text("I am no song.\n" * 100)
@@ -114,7 +116,17 @@ def test_bad_songs_are_reported_bugs_with_their_traceback_and_the_rest_is_done(t
     cut.write_bytes(cut.read_bytes()[:20000])
     make_song(tmp_path / "in/bug.wav")
 
-    results = run([tmp_path / "in"], tmp_path / "out", jobs)
+    told: dict[str, list[float]] = defaultdict(list)
+    finished = []
+
+    results = run(
+        [tmp_path / "in"],
+        tmp_path / "out",
+        jobs,
+        pause=0.02,
+        on_progress=lambda task, fraction: told[task.song.path.name].append(fraction),
+        on_result=lambda result: finished.append(result.song.path.name),
+    )
 
     failed = {name for name, result in results.items() if result.status == "failed"}
     assert failed == {"empty.wav", "text.wav", "corrupt.mp3", "cut.flac", "bug.wav"}
@@ -127,6 +139,13 @@ def test_bad_songs_are_reported_bugs_with_their_traceback_and_the_rest_is_done(t
     }
     assert {results[song.name].status for song in good} == {"done"}
     assert results["a.wav"].duration == 0.5
+    for fractions in (told[song.name] for song in good):
+        assert fractions[0] == 0.0
+        assert fractions == sorted(fractions)
+        assert len(fractions) > 2
+        assert fractions[-1] == 1.0
+    assert len(finished) == len(set(finished))
+    assert {song.name for song in good} <= set(finished) <= set(results)
 
 
 def test_a_folder_that_cannot_be_read_is_reported_and_the_rest_is_done(tmp_path, unreadable_secret):
@@ -154,27 +173,6 @@ def test_a_worker_that_dies_is_reported(tmp_path):
     results = run([tmp_path / "in"], tmp_path / "out", jobs=2)
     assert {result.status for result in results.values()} == {"failed"}
     assert "fewer jobs" in results["death1.wav"].error
-
-
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_progress_of_each_song_rises_to_one(tmp_path, jobs):
-    for name in ["a.wav", "b.wav"]:
-        make_song(tmp_path / "in" / name)
-    seen: dict[str, list[float]] = {"a.wav": [], "b.wav": []}
-    finished = []
-    run(
-        [tmp_path / "in"],
-        tmp_path / "out",
-        jobs,
-        pause=0.02,
-        on_progress=lambda task, fraction: seen[task.song.path.name].append(fraction),
-        on_result=lambda result: finished.append(result.song.path.name),
-    )
-    assert sorted(finished) == ["a.wav", "b.wav"]
-    for fractions in seen.values():
-        assert fractions[0] == 0.0
-        assert fractions == sorted(fractions)
-        assert fractions[-1] == 1.0
 
 
 @pytest.mark.parametrize("jobs", [1, 2])

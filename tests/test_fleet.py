@@ -172,7 +172,7 @@ def test_a_killed_worker_loses_nothing_and_repeats_nothing(cluster, tmp_path, mo
     times = {name: (out / name).stat().st_mtime_ns for name in expected}
     make_song(root / "a.wav", 1.5)
     (out / "death/vocals.wav").unlink()
-    again = run([root], out, model)
+    again = run([root], out, model, jobs=1)  # or a second worker imported torch
 
     redone = {name for name, result in again.items() if result.status == "done"}
     assert redone == {"a.wav", "death.wav"}
@@ -214,6 +214,7 @@ def test_urls_go_in_and_out_and_another_model_or_option_is_done_anew(cluster, tm
     assert contents(tmp_path / "out") == expected
     assert str(results["a [1].wav"].files["vocals"]).startswith("file:///")
     assert results["text.wav"].error.startswith(f"{root}/text.wav: not an audio file")
+    (tmp_path / "in/text.wav").unlink()
     assert run([root], out, model)["a [1].wav"].status == "skipped"
     flac = Options(out, STEMS, format="flac")
     assert separate_catalogue([root], flac, model, quiet)["done"] == 1

@@ -13,8 +13,8 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import httpx2
 import pytest
@@ -25,7 +25,7 @@ from unbraid.web.process import Child
 from unbraid.web.settings import Settings
 from unbraid.web.storage import Storage
 from unbraid.web.worker import UNEXPECTED
-from web_server import ONE_THREAD, finished, free_port, make_song, serving
+from web_server import ONE_THREAD, finished, free_port, make_song
 
 FULL = Path("/dev/full")
 needs_full = pytest.mark.skipif(not FULL.exists(), reason="this system has no full device")
@@ -39,12 +39,6 @@ def song(tmp_path_factory) -> bytes:
 @pytest.fixture(scope="module")
 def long_song(tmp_path_factory) -> bytes:
     return make_song(tmp_path_factory.mktemp("song") / "long.flac", 200).read_bytes()
-
-
-@pytest.fixture
-def folder(tmp_path) -> Path:
-    """Of a server of one's own."""
-    return tmp_path / "box"
 
 
 @pytest.fixture(scope="module")
@@ -154,35 +148,29 @@ def test_files_that_are_there_do_not_wait_for_one_that_is_encoded(client, song, 
         assert encoded.result(20).status_code == 200
 
 
-def test_the_song_of_a_client_that_hung_up_is_dropped(folder, model, song):
-    def sizes() -> list[int]:
-        return [path.stat().st_size for path in (folder / "jobs").glob("*/song")]
+class Running(NamedTuple):
+    """A server whose end is looked at."""
 
-    with (
-        serving(folder, model) as url,
-        httpx2.Client(base_url=url, timeout=60) as client,
-        socket.create_connection((client.base_url.host, client.base_url.port)) as sender,
-    ):
+    process: subprocess.Popen[str]
+    folder: Path
+    port: int
+
+    def send(self, song: bytes, kept: int = 0) -> socket.socket:
+        """A connection on which a song is uploaded, but for its last bytes, as far as it is now."""
+        sender = socket.create_connection(("127.0.0.1", self.port))
         head = f"POST /api/jobs HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(song)}\r\n\r\n"
-        sender.sendall(head.encode() + song)
-        until(lambda: sizes() == [len(song)])
-        sender.close()
+        sender.sendall(head.encode() + song[: len(song) - kept])
+        return sender
 
-        until(lambda: not list((folder / "jobs").iterdir()))
-        assert client.get("/api/jobs").json() == []
-
-
-def until(so: object, seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not so():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+    def sizes(self) -> list[int]:
+        """Of the songs in its folder."""
+        return [path.stat().st_size for path in (self.folder / "jobs").glob("*/song")]
 
 
-@contextmanager
-def watched_server(folder: Path, model: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A server whose end is looked at, and its address."""
-    port = free_port()
+@pytest.fixture(scope="module")
+def running(tmp_path_factory, model) -> Iterator[Running]:
+    """A process of its own, which the last test ends."""
+    port, folder = free_port(), tmp_path_factory.mktemp("running") / "box"
     command = [sys.executable, "-m", "unbraid", "serve", "--port", port, "--folder", folder]
     server = subprocess.Popen(
         [*map(str, command), "--model", str(model), "--device", "cpu"],
@@ -193,41 +181,43 @@ def watched_server(folder: Path, model: Path) -> Iterator[tuple[subprocess.Popen
     )
     try:
         assert "listens at" in server.stdout.readline()
-        yield server, f"http://127.0.0.1:{port}"
+        yield Running(server, folder, port)
     finally:
         server.kill()
         server.wait()
 
 
-def test_streams_end_with_the_server_at_once_and_quietly(folder, model, long_song):
-    with (
-        watched_server(folder, model) as (server, url),
-        httpx2.Client(base_url=url, timeout=20) as client,
-    ):
+def test_the_song_of_a_client_that_hung_up_is_dropped(running, song):
+    with httpx2.Client(base_url=f"http://127.0.0.1:{running.port}", timeout=60) as client:
+        with running.send(song):
+            until(lambda: running.sizes() == [len(song)])
+
+        until(lambda: not list((running.folder / "jobs").iterdir()))
+        assert client.get("/api/jobs").json() == []
+
+
+def test_streams_and_uploads_end_with_the_server_at_once_and_quietly(running, song, long_song):
+    with httpx2.Client(base_url=f"http://127.0.0.1:{running.port}", timeout=20) as client:
         job = upload(client, long_song)
-        with client.stream("GET", f"/api/jobs/{job['id']}/events") as events:
+        with (
+            client.stream("GET", f"/api/jobs/{job['id']}/events") as events,
+            running.send(song, kept=1),
+        ):
             lines = events.iter_lines()
             assert next(lines).startswith("data: ")
-            server.send_signal(signal.SIGINT)
+            until(lambda: len(running.sizes()) == 2)
+            running.process.send_signal(signal.SIGINT)
             for _ in lines:  # raises if it is cut off, as it is after the time of grace
                 pass
-        said = server.communicate(timeout=20)[1]
+            said = running.process.communicate(timeout=20)[1]
 
     assert said == ""
-    assert server.returncode == 0
+    assert running.process.returncode == 0
+    assert [path.name for path in (running.folder / "jobs").iterdir()] == [job["id"]]
 
 
-def test_an_upload_ends_with_the_server_quietly_and_leaves_nothing(folder, model, song):
-    with (
-        watched_server(folder, model) as (server, url),
-        socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as sender,
-    ):
-        head = f"POST /api/jobs HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(song)}\r\n\r\n"
-        sender.sendall(head.encode() + song[:-1])
-        until(lambda: list((folder / "jobs").glob("*/song")))
-        server.send_signal(signal.SIGINT)
-        said = server.communicate(timeout=20)[1]
-
-    assert said == ""
-    assert server.returncode == 0
-    assert not list((folder / "jobs").iterdir())
+def until(so: object, seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not so():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
