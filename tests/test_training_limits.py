@@ -148,7 +148,7 @@ def refused(tree: Path, tmp_path: Path, setting: str, value: str) -> str:
 
 def write_damaged(path: Path) -> None:
     path.parent.mkdir(exist_ok=True)
-    soundfile.write(path, np.random.default_rng(0).standard_normal((2 * RATE, 2)) * 0.1, RATE)
+    soundfile.write(path, np.random.default_rng(0).standard_normal((RATE, 2)) * 0.1, RATE)
     content = bytearray(path.read_bytes())
     content[len(content) // 2 :] = bytes(len(content) - len(content) // 2)
     path.write_bytes(content)
@@ -189,7 +189,7 @@ def test_validation_songs_of_one_name_are_refused(tree: Path, tmp_path: Path) ->
 def silenced(tree: Path, songs: Path, *names: str) -> Path:
     shutil.copytree(tree / "songs", songs)
     for name in names:
-        soundfile.write(songs / name / "vocals.wav", np.zeros((2 * RATE, 2)), RATE)
+        soundfile.write(songs / name / "vocals.wav", np.zeros((RATE, 2)), RATE)
     return songs
 
 

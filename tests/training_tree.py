@@ -38,10 +38,10 @@ def training_tree(root: Path) -> Path:
         "voices/b.wav": voice(1500),
         "music/a.wav": music(),
         "music/b.wav": music(),
-        "songs/one/vocals.wav": voice(1200),
-        "songs/one/accompaniment.wav": music(),
-        "songs/two/vocals.wav": voice(900),
-        "songs/two/accompaniment.wav": music(),
+        "songs/one/vocals.wav": voice(1200)[:RATE],  # short, for each is validated on often
+        "songs/one/accompaniment.wav": music()[:RATE],
+        "songs/two/vocals.wav": voice(900)[:RATE],
+        "songs/two/accompaniment.wav": music()[:RATE],
     }.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         soundfile.write(root / name, audio, RATE)
@@ -61,7 +61,7 @@ data:
   batch_size: 2
   workers: 0
 optimizer: {{warmup: 5, learning_rate: 0.01, ema: 0.8}}
-run: {{steps: 40, steps_per_epoch: 20, accelerator: cpu, conditions: [as is, mono]}}
+run: {{steps: 30, steps_per_epoch: 15, accelerator: cpu, conditions: [as is, mono]}}
 """
     )
     return root
