@@ -125,6 +125,34 @@ def test_a_film_that_is_cut_off_is_told(separator, tmp_path, name, codec, pictur
     assert said(separator, path)[0].startswith("the file says 3.0 s but holds 1.")
 
 
+def wma(path: Path) -> Path:
+    """Three seconds of noise."""
+    noise = np.random.default_rng(0).normal(0, 0.1, (2, 2048)).astype(np.float32)
+    with av.open(str(path), "w", "asf") as container:
+        stream = container.add_stream("wmav2", RATE, layout="stereo", bit_rate=128_000)
+        for start in range(0, SECONDS * RATE, 2048):
+            frame = av.AudioFrame.from_ndarray(noise, "fltp", "stereo")
+            frame.sample_rate, frame.pts = RATE, start
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def test_a_wma_file_that_is_cut_off_between_packets_is_told(separator, tmp_path) -> None:
+    path = wma(tmp_path / "a.wma")
+    assert said(separator, path) == []
+    whole = path.read_bytes()
+    packet = 3200  # bytes
+    path.write_bytes(whole[: -(len(whole) // packet // 2) * packet])
+    (message,) = said(separator, path)
+    assert re.fullmatch(r"the file says 3\.\d s but holds 1\.\d s: get a whole copy", message)
+    properties = whole.index(bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365"))
+    broadcast = bytearray(path.read_bytes())
+    broadcast[properties + 88] |= 1
+    path.write_bytes(broadcast)
+    assert said(separator, path) == []
+
+
 @pytest.mark.parametrize("stated", [0, 0x7FFFF000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF])
 def test_a_wav_file_from_a_pipe_promises_nothing(separator, tmp_path, stated) -> None:
     path = song(tmp_path / "a.wav")

@@ -14,7 +14,7 @@ import soundfile
 from unbraid.audio.frames import FrameConverter
 from unbraid.audio.info import AudioInfo, Block, native
 from unbraid.audio.ogg import breaks_off, is_chain
-from unbraid.audio.promise import counts_frames, held_part, seconds
+from unbraid.audio.promise import counts_frames, cut_asf, held_part, seconds
 from unbraid.audio.speakers import from_vorbis
 from unbraid.errors import AudioError
 
@@ -209,6 +209,8 @@ class AvDecoder:
             return math.inf
         if name in ("avi", "caf"):  # the duration is that of what is there
             return float(stream.frames * (stream.time_base or 0)) or None
+        if name == "asf":  # its duration is that of the longest track
+            return cut_asf(self._path) if len(self._container.streams) == 1 else None
         if duration is None:
             return None
         if name.startswith("matroska"):  # its duration is that of the longest track

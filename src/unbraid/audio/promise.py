@@ -12,6 +12,9 @@ from typing import BinaryIO, NamedTuple
 _PIPED = 2**31 - 2**16  # bytes: who writes to a pipe states 0, or nearly 2 or 4 GiB
 _PIPED_64 = 2**62  # bytes, where the size has 64 bits
 _LONGEST_MP3_FRAME = 2881  # bytes
+_ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")  # of a WMA or WMV file
+_ASF_FACTS = struct.Struct("<40xQ16xQ8xQI")  # size, duration, silence before it, flags
+_ASF_HEADER = 2**16  # bytes in which they stand
 _TIME = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 
 
@@ -92,6 +95,21 @@ def counts_frames(path: Path) -> bool:
     at = max(frame.find(b"Xing"), frame.find(b"Info"))
     flags = int.from_bytes(frame[at + 4 : at + 8], "big")
     return at >= 0 and bool(flags & 1)
+
+
+def cut_asf(path: Path) -> float | None:
+    """The duration that a WMA file states, if it is also shorter in bytes than it states.
+
+    See the File Properties Object in Microsoft's specification of ASF. A broadcast knows neither.
+    """
+    with path.open("rb") as file:
+        head = file.read(_ASF_HEADER)
+        held = os.fstat(file.fileno()).st_size
+    facts = head[max(head.find(_ASF_PROPERTIES), 0) :][: _ASF_FACTS.size]
+    if not facts.startswith(_ASF_PROPERTIES) or len(facts) < _ASF_FACTS.size:
+        return None
+    size, ticks, milliseconds, flags = _ASF_FACTS.unpack(facts)
+    return None if flags & 1 or held >= size else ticks / 1e7 - milliseconds / 1e3
 
 
 def seconds(tag: str) -> float:
