@@ -12,8 +12,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from unbraid.audio import load_audio, probe, save_audio
+from unbraid.cli import app
+from unbraid.errors import UnbraidError
 from unbraid.planning import Task
 from unbraid.progress import Display
 from unbraid.songs import Song
@@ -185,8 +188,6 @@ def test_a_device_that_is_not_there_is_one_line(tmp_path, model, unbraid):
     ("arguments", "message"),
     [
         (["nowhere.wav"], "nowhere.wav"),
-        (["song.wav", ""], "empty name; '.' is this folder"),
-        (["song.wav", "-o", ""], "empty name; '.' is this folder"),
         (["song.wav", "--model", "nothing"], "no model 'nothing'"),
         (["song.wav", "--model", "song.wav"], "song.wav"),
         (["folder"], "no audio or video files"),
@@ -206,6 +207,28 @@ def test_what_the_user_can_mend_is_one_line_and_exit_code_1(
     assert done.stderr.startswith("error: ")
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
+    assert files_in(tmp_path) == {"song.wav"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "place"),
+    [
+        ("separate|", "separate"),
+        ("separate|song.wav|-o|", "-o"),
+        ("evaluate|--data|", "--data"),
+        ("evaluate|--data=", "--data="),
+        ("data|check|", "check"),
+        ("report||runs", "report"),
+        ("serve|--listen|", "--listen"),
+        ("|models", "unbraid"),
+    ],
+)
+def test_an_empty_word_is_not_the_folder_one_is_in(tmp_path, monkeypatch, arguments, place):
+    make_song(tmp_path / "song.wav")
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, arguments.split("|"))
+    assert isinstance(done.exception, UnbraidError)
+    assert str(done.exception).startswith(f"what follows {place} is empty, ")
     assert files_in(tmp_path) == {"song.wav"}
 
 

@@ -4,13 +4,31 @@ from __future__ import annotations
 
 from enum import Enum
 from importlib.util import find_spec
-from typing import Annotated
+from itertools import pairwise
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from unbraid.errors import UnbraidError
 
+
+class NoEmptyWords(TyperGroup):
+    """An empty path would be the folder one is in; it mostly is a variable that is not set."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Refuse empty words in any place."""
+        for before, word in pairwise(["unbraid", *args]):
+            if not word or (word.startswith("--") and word.endswith("=")):
+                raise UnbraidError(
+                    f"what follows {word or before} is empty, as a variable that is not set; "
+                    "'.' is this folder"
+                )
+        return super().parse_args(ctx, args)
+
+
 app = typer.Typer(
+    cls=NoEmptyWords,
     add_completion=False,
     pretty_exceptions_enable=False,
     no_args_is_help=True,

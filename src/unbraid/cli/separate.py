@@ -135,8 +135,6 @@ def separate(
     from unbraid.progress import Display
     from unbraid.songs import find_songs
 
-    if "" in (*songs, out):  # such as of a variable that is not set: not the folder one is in
-        raise UnbraidError("a song or the output folder has an empty name; '.' is this folder")
     inputs, out_dir = [as_place(song) for song in songs], as_place(out)
     if engine is Engine.local:
         for place in (*inputs, out_dir):
