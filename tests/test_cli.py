@@ -67,6 +67,25 @@ def test_what_separates_nothing_imports_no_torch():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_a_configuration_that_is_refused_imports_no_lightning(tmp_path):
+    (tmp_path / "broken.yaml").write_text("run: {steps: 1")
+    code = (
+        "import sys\n"
+        "from unbraid.cli import main\n"
+        "for words in (['nowhere'], ['broken.yaml'], ['unet', 'run.stepz=1', '--engine', 'ray']):\n"
+        "    sys.argv = ['unbraid', 'train', *words]\n"
+        "    try: main()\n"
+        "    except SystemExit: pass\n"
+        "assert not {'lightning', 'ray'} & {*sys.modules}"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=tmp_path)
+    said = done.stderr.splitlines()
+    assert [line.split(":")[0] for line in said] == ["error"] * 3
+    reasons = ["no such file", "line 2", "no setting 'run.stepz'"]
+    assert all(reason in line for reason, line in zip(reasons, said, strict=True))
+
+
 def test_the_package_offers_its_public_names_without_importing_torch():
     code = (
         "import sys, unbraid\n"

@@ -40,12 +40,18 @@ def train(
     require("train", "lightning", "tensorboard", "pedalboard", "matplotlib")
     if engine is Engine.ray:
         require("ray", "ray", "pandas", "pyarrow", "fsspec", "pydantic")
+    elif address is not None or workers is not None:
+        raise UnbraidError("--address and --workers need --engine ray")
+    from unbraid.training.config import read_config
+    from unbraid.training.voice import one_voice
+
+    with one_voice():
+        read_config(config, overrides or [])  # what is wrong is said before seconds of imports
+    if engine is Engine.ray:
         from unbraid.training import cluster
 
         print(cluster.run(config, overrides or [], minutes, resume, address, workers))
         return
-    if address is not None or workers is not None:
-        raise UnbraidError("--address and --workers need --engine ray")
     from lightning.pytorch.utilities import rank_zero_only
 
     from unbraid.training import fit

@@ -39,6 +39,7 @@ from unbraid.training.lock import locked
 from unbraid.training.music import Music
 from unbraid.training.saving import WholeFiles
 from unbraid.training.task import SeparationTask
+from unbraid.training.voice import one_voice
 
 Launch = Callable[[], dict[str, Any]]
 KEPT_EVERY = 300  # seconds
@@ -160,7 +161,7 @@ def run(
         DataError: if the data lacks something.
         ModelError: if the loss is not finite, or the checkpoint is damaged or of another network.
     """
-    with processes.one_voice():
+    with one_voice():
         config = read_config(config_path, overrides)
         callbacks = [Bar(), *callbacks]
         with locked(config.folder) if processes.is_first() else nullcontext():

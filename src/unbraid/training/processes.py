@@ -1,20 +1,15 @@
-"""The processes that train one network: how many, where each stands, and which of them speaks."""
+"""The processes that train one network: how many, where each stands, and which are quiet."""
 
 from __future__ import annotations
 
 import logging
 import os
-import time
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
-
-import torch
-from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
 from unbraid.data.sampling import Place
 from unbraid.training.config import RunConfig
+from unbraid.training.voice import under_torchrun
 
 # that torchrun, Lightning, SLURM and LSF set; of these, Lightning takes what it finds
 _RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")
@@ -22,7 +17,7 @@ _RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK
 
 def options(config: RunConfig) -> dict[str, Any]:
     """Lightning's options for as many processes as the configuration, or `torchrun`, says."""
-    if TorchElasticEnvironment.detect():
+    if under_torchrun():
         here = int(os.environ["LOCAL_WORLD_SIZE"])
         return {"devices": here, "num_nodes": int(os.environ["WORLD_SIZE"]) // here}
     return {"devices": config.devices, "num_nodes": config.nodes}
@@ -51,23 +46,3 @@ def hush_all_but_the_first(trainer: Any) -> None:
     if not trainer.is_global_zero:
         hush(logging.ERROR)
         warnings.simplefilter("ignore")
-
-
-@contextmanager
-def one_voice() -> Iterator[None]:
-    """Under `torchrun`, the first process that fails says why; those it takes along are silent."""
-    if not TorchElasticEnvironment.detect():
-        yield
-        return
-    address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-    store = torch.distributed.TCPStore(  # type: ignore[attr-defined]
-        address, port, is_master=False, wait_for_workers=False
-    )
-    try:
-        yield
-    except (Exception, KeyboardInterrupt):
-        attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-        if store.add(f"unbraid/failed/{attempt}", 1) == 1:
-            raise
-        time.sleep(1)  # or torchrun, which ends all when one has ended, might be first
-        raise SystemExit(1) from None
