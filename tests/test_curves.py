@@ -14,7 +14,7 @@ pytest.importorskip("tensorboard")
 from torch.utils.tensorboard import SummaryWriter
 
 from unbraid.cli import app
-from unbraid.errors import DataError
+from unbraid.errors import ConfigError, DataError
 from unbraid.training.curves import draw, plot_curves, read_run, smooth
 
 Points = list[tuple[int, float, float]]  # steps, minutes, value
@@ -172,6 +172,14 @@ def test_command_writes_a_picture(tmp_path):
     pixels = imread(picture)
     assert min(pixels.shape[:2]) > 300
     assert len(np.unique(pixels.reshape(-1, pixels.shape[2]), axis=0)) > 3
+
+
+@pytest.mark.parametrize("name", ["curves.jpg", "curves", "curves.svg"])
+def test_a_picture_that_is_no_png_is_refused(tmp_path, name):
+    run = write_session(tmp_path / "run", {"train/loss": losses(20, 40)})
+    with pytest.raises(ConfigError, match=f"{name}: the picture is a PNG; .* ends in .png"):
+        plot_curves([run], tmp_path / name)
+    assert not (tmp_path / name).exists()
 
 
 def test_folders_without_runs_are_refused(tmp_path):

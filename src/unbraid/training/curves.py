@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from unbraid.errors import DataError
+from unbraid.errors import ConfigError, DataError
 from unbraid.evaluation.charts import colours
 from unbraid.folders import check_folder
 from unbraid.replacing import replacing
@@ -148,12 +148,15 @@ def plot_curves(folders: Sequence[Path], path: Path) -> None:
 
     Args:
         folders: of the runs.
-        path: picture to write; it appears whole or not at all.
+        path: picture to write, `.png`; it appears whole or not at all.
 
     Raises:
+        ConfigError: the picture has another suffix.
         DataError: a folder holds no run, or two runs have one name.
         AudioError: the picture's folder cannot be written to.
     """
+    if path.suffix.lower() != ".png":
+        raise ConfigError(f"{path}: the picture is a PNG; give it a name that ends in .png")
     check_folder(path.parent)
     runs = [read_run(folder) for folder in folders]
     names = [run.name for run in runs]
