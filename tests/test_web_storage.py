@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 
 import pytest
 
+from unbraid.errors import ConfigError
 from unbraid.web.storage import FullError, StalledError, Storage, TooLargeError, Upload
 
 
@@ -22,6 +24,21 @@ def receive(upload: Upload, chunks) -> None:
             pass
 
     asyncio.run(run())
+
+
+def test_a_folder_that_takes_nothing_is_told_with_its_option(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r"file: cannot be written to \(.*\); .* --folder"):
+        Storage(tmp_path / "file", 1)
+
+    def refuse(dir):
+        raise OSError(errno.EROFS, "Read-only file system", str(dir))
+
+    Storage(tmp_path / "served", 1)
+    monkeypatch.setattr("unbraid.web.storage.TemporaryFile", refuse)
+    message = r"served: cannot be written to \(Read-only file system\); choose another --folder"
+    with pytest.raises(ConfigError, match=message):
+        Storage(tmp_path / "served", 1)
 
 
 def test_a_body_is_written_as_it_comes(tmp_path):

@@ -12,9 +12,10 @@ import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
-from unbraid.errors import UnbraidError
+from unbraid.errors import ConfigError, UnbraidError, reason
 from unbraid.replacing import replacing
 
 _STEP = 8 << 20  # bytes by which the space of an upload of unknown size grows
@@ -54,11 +55,21 @@ class Storage:
     Args:
         folder: for all of it; made if it is missing.
         max_disk: most bytes in it.
+
+    Raises:
+        ConfigError: the folder cannot be written to.
     """
 
     def __init__(self, folder: Path, max_disk: int) -> None:
         self._jobs = folder / "jobs"
-        self._jobs.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            self._jobs.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with TemporaryFile(dir=self._jobs):
+                pass
+        except OSError as error:
+            raise ConfigError(
+                f"{folder}: cannot be written to ({reason(error)}); choose another --folder"
+            ) from error
         self._max_disk = max_disk
         self._sizes: dict[str, int] = {}
 
