@@ -253,7 +253,8 @@ def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch, name, room, failure):
 
     monkeypatch.setattr(Path, "open", small_disk)
     expected = AudioError if isinstance(failure, OSError) else KeyboardInterrupt
-    with pytest.raises(expected) as caught, AudioWriter(tmp_path / name, RATE, 2, "24") as writer:
+    path = tmp_path / "new" / "track" / name
+    with pytest.raises(expected) as caught, AudioWriter(path, RATE, 2, "24") as writer:
         for _ in range(20):
             writer.write(noise(5000))
     if expected is AudioError:
@@ -310,6 +311,18 @@ def test_a_full_disk_while_becoming_float(tmp_path, monkeypatch):
         )
         writer.write(noise(5000, gain=2.0))
     assert names(tmp_path) == []
+
+
+def test_a_file_that_cannot_be_begun_leaves_no_folder(tmp_path, monkeypatch):
+    def refuse(path, mode):
+        raise OSError(errno.ENOSPC, "No space left")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    (tmp_path / "kept").mkdir()
+    for folder in ("new", "kept"):
+        with pytest.raises(AudioError, match="full"):
+            AudioWriter(tmp_path / folder / "a.wav", RATE, 2)
+    assert names(tmp_path) == ["kept"]
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")

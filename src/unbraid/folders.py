@@ -1,8 +1,10 @@
-"""Whether a folder takes files, told before anything is computed."""
+"""Folders for files: whether they take them, and that none is left empty."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from unbraid.errors import AudioError, reason
@@ -24,6 +26,24 @@ def check_folder(folder: Path) -> None:
         raise AudioError(f"{folder}: {place} is a file, not a folder")
     if not os.access(place, os.W_OK | os.X_OK):
         raise AudioError(f"{folder}: no permission to write to {place}")
+
+
+def make(folder: Path) -> list[Path]:
+    """Make a folder, and those above it that are missing.
+
+    Returns:
+        Those that were, the innermost first.
+    """
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    return missing
+
+
+def remove_empty(folders: Iterable[Path]) -> None:
+    """Remove folders, the innermost first, until one of them holds something."""
+    with suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
 
 
 def is_there(path: Path) -> bool:

@@ -24,6 +24,7 @@ from unbraid.audio.info import Block, native
 from unbraid.audio.ogg import set_serial
 from unbraid.audio.quantize import BIT_DEPTHS, exceeds
 from unbraid.errors import AudioError
+from unbraid.folders import make, remove_empty
 
 _COPY_BLOCK = 2**16  # samples
 
@@ -32,8 +33,9 @@ class AudioWriter:
     """Writes an audio file block by block; a context manager.
 
     The blocks go to a hidden file beside the target, which replaces the target at a clean exit and
-    vanishes at any other. Integers are rounded to the nearest, without dither. Nothing is ever
-    clipped: if a block exceeds the full scale of an integer file, the file goes on as float WAV.
+    vanishes at any other, with the folders that were made for it. Integers are rounded to the
+    nearest, without dither. Nothing is ever clipped: if a block exceeds the full scale of an
+    integer file, the file goes on as float WAV.
 
     Args:
         path: the file; its suffix says the format (.wav, .flac, .mp3, .ogg or .opus). Missing
@@ -72,8 +74,12 @@ class AudioWriter:
         self._check_format()
         with self._errors():
             _check_target(self.path)
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._open()
+            self._made = make(self.path.parent)
+            try:
+                self._open()
+            except BaseException:
+                remove_empty(self._made)
+                raise
 
     def write(self, block: Block) -> None:
         """Append a block.
@@ -203,9 +209,10 @@ class AudioWriter:
             set_serial(self._temporary)
 
     def _discard(self) -> None:
-        """Remove the temporary file, in whatever state it is."""
+        """Remove the temporary file, in whatever state it is, and the folders made for it."""
         with contextlib.ExitStack() as steps:  # each is taken, even if one before it fails
             steps.enter_context(contextlib.suppress(OSError, ValueError))  # closed already
+            steps.callback(remove_empty, self._made)
             steps.callback(self._temporary.unlink, missing_ok=True)
             steps.callback(self._file.close)
             steps.callback(self._encoder.finish)  # so that libsndfile lets go of the file

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from unbraid.errors import ConfigError, reason
+from unbraid.folders import make, remove_empty
 
 
 @contextmanager
@@ -29,8 +30,7 @@ def locked(folder: Path) -> Iterator[None]:
     """
     lock = folder / ".lock"
     try:
-        made = [path for path in (folder, *folder.parents) if not path.exists()]
-        folder.mkdir(parents=True, exist_ok=True)
+        made = make(folder)
         file = lock.open("a")
     except OSError as error:
         raise ConfigError(
@@ -49,8 +49,7 @@ def locked(folder: Path) -> Iterator[None]:
                 file.close()
             with suppress(OSError):
                 lock.unlink()
-                for path in made:
-                    path.rmdir()
+            remove_empty(made)
 
 
 def _held(file: IO[str], lock: Path) -> bool:
