@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import shutil
 import signal
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
+from tensorboard.summary.writer.record_writer import RecordWriter
 
 from training_tree import scalars, training_tree
 from unbraid.errors import AudioError, ConfigError, DataError, ModelError, UnbraidError
@@ -162,6 +164,20 @@ def test_a_full_disk_ends_a_run_in_one_line_and_leaves_the_checkpoint_before(
     assert "\n" not in str(raised.value)
     assert kept(tmp_path)["global_step"] == 2
     assert [*last(tmp_path).parent.iterdir()] == [last(tmp_path)]
+
+
+def test_logs_that_a_full_disk_does_not_take_end_a_run_in_one_line_alone(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill(writer: RecordWriter, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(RecordWriter, "write", fill)
+    said: list[Any] = []
+    monkeypatch.setattr(threading, "excepthook", said.append)
+    with pytest.raises(UnbraidError, match="tiny ended: No space left on device; mend that"):
+        train(tree, tmp_path)
+    assert said == []
 
 
 def test_a_run_goes_on_with_the_rate_and_decay_of_the_configuration(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,14 @@ def in_one_line(folder: Path) -> Iterator[None]:
     Raises:
         UnbraidError: of the same kind, or for an OSError.
     """
+    otherwise = threading.excepthook
+
+    def tell(failed: threading.ExceptHookArgs) -> None:
+        """TensorBoard's writer keeps what ends it, which is raised where more is to be written."""
+        if getattr(failed.thread, "exception", None) is not failed.exc_value:
+            otherwise(failed)
+
+    threading.excepthook = tell
     try:
         yield
     except UnbraidError as error:
@@ -38,3 +47,5 @@ def in_one_line(folder: Path) -> Iterator[None]:
             f"the run in {folder} ended: {cause}; mend that, and go on from its last checkpoint "
             "by --resume"
         ) from error
+    finally:
+        threading.excepthook = otherwise
