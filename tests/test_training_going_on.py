@@ -12,12 +12,15 @@ from typing import Any
 import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from training_tree import scalars, training_tree
 from unbraid.errors import AudioError, ConfigError, DataError, ModelError, UnbraidError
 from unbraid.training import fit
 from unbraid.training.lock import locked
+
+SOUNDS = ("mixture", "vocals", "accompaniment")
 
 
 @pytest.fixture(scope="module")
@@ -178,6 +181,14 @@ def test_logs_that_a_full_disk_does_not_take_end_a_run_in_one_line_alone(
     with pytest.raises(UnbraidError, match="tiny ended: No space left on device; mend that"):
         train(tree, tmp_path)
     assert said == []
+
+
+def test_sounds_go_to_tensorboard_at_each_validation_but_the_mixture_once(finished: Path) -> None:
+    events = EventAccumulator(str(finished / "tiny" / "tensorboard"), {"audio": 0, "images": 0})
+    events.Reload()
+    for sent in (events.Audio, events.Images):
+        steps = {sound: [each.step for each in sent(f"one/{sound}")] for sound in SOUNDS}
+        assert steps == {"mixture": [2], "vocals": [2, 4], "accompaniment": [2, 4]}
 
 
 def test_a_run_goes_on_with_the_rate_and_decay_of_the_configuration(

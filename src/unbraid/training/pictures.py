@@ -19,17 +19,16 @@ FLOOR = -80.0  # dB below the loudest bin
 def log_song(
     logger: Any,
     name: str,
-    mixture: np.ndarray,
-    stems: Mapping[str, np.ndarray],
+    sounds: Mapping[str, np.ndarray],
     sample_rate: int,
     step: int,
 ) -> None:
     """Send spectrograms and sound of a song's first seconds to TensorBoard, where it is used."""
     if not isinstance(logger, TensorBoardLogger):
         return
-    for stem, audio in {"mixture": mixture, **stems}.items():
+    for sound, audio in sounds.items():
         mono = torch.from_numpy(audio[:, : SECONDS * sample_rate].mean(0))
-        tag = f"{name}/{stem}"
+        tag = f"{name}/{sound}"
         logger.experiment.add_audio(tag, mono.clamp(-1, 1)[None], step, sample_rate)
         logger.experiment.add_image(tag, _picture(mono), step, dataformats="HWC")
 

@@ -62,6 +62,7 @@ class SeparationTask(lightning.LightningModule):
         self._teacher = Teacher(config.teacher, model.config) if taught else None
         self._scores: Scores = {}
         self._losses: Losses = {}
+        self._mixture_sent = False  # to TensorBoard
         self._levels: dict[str, float] = {}  # of the vocals below an instrumental, by its name
         self.save_hyperparameters({"config": asdict(config)})
 
@@ -149,7 +150,9 @@ class SeparationTask(lightning.LightningModule):
                     "si_sdr": si_sdr(reference, estimate),
                 }
             if batch_idx == 0 and condition == self.config.run.conditions[0]:
-                log_song(self.logger, batch["name"], mixture, estimates, rate, self.global_step)
+                sounds = estimates if self._mixture_sent else {"mixture": mixture, **estimates}
+                log_song(self.logger, batch["name"], sounds, rate, self.global_step)
+                self._mixture_sent = True
 
     def _measure_leakage(self, separator: Separator, name: str, mixture: np.ndarray) -> None:
         """How far below an instrumental the first target's estimate lies."""
