@@ -1,4 +1,4 @@
-// The server's API; the page uses nothing else.
+// The server's API; the page uses nothing else. Addresses begin at the page's: a proxy may put it anywhere.
 
 import { ConnectionError, Refusal } from "./errors.js";
 
@@ -9,7 +9,7 @@ export const call = (path, options) => ask(path, (response) => response.json(), 
 export const bytes = (path) => ask(path, (response) => response.arrayBuffer());
 
 async function ask(path, read, options) {
-  const response = await connected(fetch(`/api/${path}`, options));
+  const response = await connected(fetch(`api/${path}`, options));
   if (response.status === 204) return null;
   if (!response.ok) throw new Refusal(response.status, await response.json().catch(() => null));
   return connected(read(response));
@@ -27,7 +27,7 @@ export const job = (id) => call(`jobs/${id}`);
 export const remove = (id) => call(`jobs/${id}`, { method: "DELETE" });
 export const example = (model) => call(`example?${query({ model })}`, { method: "POST" });
 export const again = (id, model) => call(`jobs/${id}/again?${query({ model })}`, { method: "POST" });
-export const uploadUrl = (name, model) => `/api/jobs?${query({ name, model })}`;
+export const uploadUrl = (name, model) => `api/jobs?${query({ name, model })}`;
 export const stem = (id, name) => bytes(stemPath(id, name, "wav"));
-export const stemUrl = (id, name, format) => `/api/${stemPath(id, name, format)}`;
-export const zipUrl = (id, format) => `/api/jobs/${id}/stems.zip?format=${format}`;
+export const stemUrl = (id, name, format) => `api/${stemPath(id, name, format)}`;
+export const zipUrl = (id, format) => `api/jobs/${id}/stems.zip?format=${format}`;

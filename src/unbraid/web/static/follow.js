@@ -31,7 +31,7 @@ export function follow(id, onChange, onTrouble, onGone) {
   }
 
   function listen() {
-    source = new EventSource(`/api/jobs/${id}/events`);
+    source = new EventSource(`api/jobs/${id}/events`);
     source.onmessage = (event) => take(JSON.parse(event.data));
     source.addEventListener("deleted", look);
     source.onerror = look; // does not say why, and at some answers the browser gives up for ever
