@@ -67,7 +67,7 @@ def test_what_separates_nothing_imports_no_torch():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_a_configuration_that_is_refused_imports_no_lightning(tmp_path):
+def test_a_configuration_that_is_refused_imports_no_torch(tmp_path):
     (tmp_path / "broken.yaml").write_text("run: {steps: 1")
     code = (
         "import sys\n"
@@ -76,7 +76,7 @@ def test_a_configuration_that_is_refused_imports_no_lightning(tmp_path):
         "    sys.argv = ['unbraid', 'train', *words]\n"
         "    try: main()\n"
         "    except SystemExit: pass\n"
-        "assert not {'lightning', 'ray'} & {*sys.modules}"
+        "assert not {'torch', 'lightning', 'ray'} & {*sys.modules}"
     )
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=tmp_path)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from unbraid.audio.files import as_numpy
 from unbraid.audio.info import Block
 from unbraid.errors import AudioError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Array = TypeVar("Array", bound="NDArray[np.floating[Any]] | Tensor")
 
@@ -48,9 +49,11 @@ def checked(audio: NDArray[np.floating[Any]] | Tensor) -> Block:
 def like(audio: Array, stem: Block) -> Array:
     """A stem in the kind, device and shape of the audio it came from."""
     shaped = stem.reshape(np.shape(audio))
-    if isinstance(audio, Tensor):
-        return cast(Array, torch.from_numpy(shaped).to(audio.device))
-    return cast(Array, shaped)
+    if not hasattr(audio, "detach"):
+        return cast(Array, shaped)
+    import torch
+
+    return cast(Array, torch.from_numpy(shaped).to(audio.device))
 
 
 def as_stereo(audio: np.ndarray) -> np.ndarray:

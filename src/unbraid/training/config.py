@@ -21,8 +21,7 @@ from unbraid.data.config import (
     check_limits,
 )
 from unbraid.errors import ConfigError
-from unbraid.training.losses import LossConfig
-from unbraid.training.teacher import TeacherConfig
+from unbraid.training.aims import LossConfig, TeacherConfig
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 OPTIMIZERS = ("adamw", "adam")

@@ -18,9 +18,8 @@ from unbraid.errors import ConfigError, DataError
 from unbraid.evaluation.charts import colours
 from unbraid.folders import check_folder
 from unbraid.replacing import replacing
+from unbraid.training.aims import LossConfig, TeacherConfig
 from unbraid.training.config import MONITORS, RunConfig
-from unbraid.training.losses import LossConfig
-from unbraid.training.teacher import TeacherConfig
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,37 +7,16 @@ not know them: its estimates say how much like a voice a sound is on records.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from unbraid.data.config import POSITIVE, check_limits
 from unbraid.errors import ConfigError
 from unbraid.models import checkpoint
+from unbraid.training.aims import TeacherConfig
 
 SLOPE = 500.0  # Hz from the teacher alone to the truth alone
-
-
-@dataclass
-class TeacherConfig:
-    """A model whose estimates take part in the targets.
-
-    Attributes:
-        model: its name, or a `.safetensors` file; null: no teacher.
-        share: of its estimate in a target; the rest is the truth. A silent target stays silent.
-        highest: Hz up to which it is listened to; above, targets are the truth.
-    """
-
-    model: str | None = None
-    share: float = 0.5
-    highest: float = 22050.0
-
-    def __post_init__(self) -> None:
-        if not 0 < self.share <= 1:
-            raise ConfigError(f"teacher.share {self.share}: give a part from 0 to 1, not 0")
-        check_limits("teacher", self, {"highest": POSITIVE})
 
 
 class Teacher:
