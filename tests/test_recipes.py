@@ -121,8 +121,8 @@ def test_a_gate_hears_where_the_voice_of_its_mixtures_is(tmp_path) -> None:
 def test_a_gate_learns_where_a_voice_is() -> None:
     learn = runpy.run_path(str(RECIPES / "presence.py"))["learn"]
     torch.manual_seed(0)
-    heard = [3 + 5 * torch.randn(1600, 6, 16, 4), 3 + 5 * torch.randn(1600, 6, 8, 2)]
-    voice = torch.where(torch.rand(1600, 8) < 0.5, -20.0, -100.0)
+    heard = [3 + 5 * torch.randn(800, 6, 16, 4), 3 + 5 * torch.randn(800, 6, 8, 2)]
+    voice = torch.where(torch.rand(800, 8) < 0.5, -20.0, -100.0)
     heard[1][:, 1] += torch.where(voice > -50, 10.0, -10.0).unsqueeze(-1)
     evidence, gate = Evidence((6, 6), 2, 16), Gate(16)
     silence = [torch.zeros(1, 6, 16, 4), torch.zeros(1, 6, 8, 2)]
