@@ -172,7 +172,6 @@ def test_hard_music_is_what_is_taken_for_a_voice_in_part(run, tmp_path, monkeypa
     np.testing.assert_allclose(audio, np.full(12 * 8000, 0.1), atol=1e-4)
 
 
-@pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="packages are unpacked on Debian")
 def test_leads_are_of_every_kind_and_a_number_always_gives_the_same_one() -> None:
     piece = runpy.run_path(str(RECIPES / "synthetic_leads.py"))["piece"]
     piece.__globals__["SECONDS"] = 4
@@ -186,6 +185,7 @@ def test_leads_are_of_every_kind_and_a_number_always_gives_the_same_one() -> Non
     assert len({audio.tobytes() for audio in pieces}) == 6
 
 
+@pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="packages are unpacked on Debian")
 def test_packages_are_unpacked_with_the_archives_in_them(tmp_path, run, monkeypatch, capsys):
     package, unpacked = tmp_path / "package", tmp_path / "unpacked"
     (package / "DEBIAN").mkdir(parents=True)
