@@ -1,4 +1,4 @@
-"""A gate for a U-Net that has none: what it knows already tells where nobody sings.
+"""A gate for a U-Net, new if it has one: what it knows already tells where nobody sings.
 
     python recipes/presence.py mean.safetensors unet-hard unet.safetensors
 
@@ -53,13 +53,15 @@ def main() -> None:
     parser.add_argument("--mixtures", type=int, default=5400)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    torch.manual_seed(options.seed)
     info = checkpoint.read_info(find(options.model))
     before = checkpoint.load(info.path)
     if info.architecture != "spleeter" or len(before.networks) != 1:
         parser.error(f"{options.model}: give a spleeter of one network (ratio: false, one target)")
+    torch.manual_seed(options.seed)
     gated = build(info.architecture, **{**asdict(before.config), "presence": WIDTH})
-    gated.load_state_dict(before.state_dict(), strict=False)
+    ungated = build(info.architecture, **{**asdict(before.config), "presence": 0})
+    ungated.load_state_dict(before.state_dict(), strict=False)
+    gated.load_state_dict(ungated.state_dict(), strict=False)
     heard, voice, mixture = listen(gated.eval(), options.config, options.mixtures, options.seed)
     silence = layers_of(gated, torch.zeros(1, 2, CELLS * gated.grid))
     learn(gated.networks[0].evidence, gated.gates[0], heard, silence, voice, mixture)

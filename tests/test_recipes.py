@@ -103,6 +103,17 @@ def test_a_gate_is_added_and_nothing_else_changed(run, tmp_path) -> None:
     assert "gate of 12 mixtures" in checkpoint.read_info(out).data
 
 
+def test_a_gate_learns_the_same_where_there_was_one(run, tmp_path) -> None:
+    tree = training_tree(tmp_path)
+    learnt = []
+    for width in (0, 24, 3):  # none, one of the recipe's width and another
+        before = saved(tmp_path / "before.safetensors", 0, ratio=False, presence=width)
+        out = tmp_path / f"{width}.safetensors"
+        run("presence.py", before, tree / "tiny.yaml", out, "--mixtures", 12)
+        learnt.append(checkpoint.load(out).state_dict())
+    torch.testing.assert_close(learnt, [learnt[0]] * 3, rtol=0, atol=0)
+
+
 def test_a_gate_hears_where_the_voice_of_its_mixtures_is(tmp_path) -> None:
     """Cells of what the deepest layers say and of the voice are of the same times."""
     listen = runpy.run_path(str(RECIPES / "presence.py"))["listen"]
