@@ -35,8 +35,8 @@ class Evidence(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList(nn.Conv2d(layer, width, 1) for layer in channels)
         self.halvings = nn.ModuleList(
-            nn.Conv2d(width * (1 + joined), width, (2, 3), 2, (0, 1))
-            for joined in (False, True, True)[: len(channels) - 1]
+            nn.Conv2d(width * min(2, number), width, (2, 3), 2, (0, 1))
+            for number in range(1, len(channels))
         )
         self.rows = nn.GRU(
             width * min(2, len(channels)), width, batch_first=True, bidirectional=True
