@@ -1,8 +1,8 @@
 """ONNX that takes a waveform and gives waveforms, for onnxruntime on any machine.
 
 The graph holds the whole network from samples to samples: `unbraid.fourier` for the STFT, ONNX's
-own nodes for the LSTMs, and neither complex numbers nor loops. Its segment is of a fixed length,
-its batch of any size.
+own nodes for LSTMs and GRUs, and neither complex numbers nor loops. Its segment is of a fixed
+length, its batch of any size.
 """
 
 from __future__ import annotations
