@@ -22,7 +22,7 @@ from unbraid.errors import ConfigError, ModelError, UnbraidError
 from unbraid.export import export, sung_in_noise
 from unbraid.models import DEFAULT, build, checkpoint
 from unbraid.models.onnx import OnnxNetwork
-from unbraid.models.presence import EVIDENCE, Gate
+from unbraid.models.presence import FEATURES, Gate
 from unbraid.overlap import segment_samples
 
 RATE = 44100
@@ -81,7 +81,7 @@ def test_the_graph_does_what_the_network_does(tmp_path, architecture: str) -> No
     targets = len(config.get("targets", ["vocals"]))
     assert (found.name, found.shape) == ("mixture", ["batch", 2, segment])
     assert (made.name, made.shape) == ("targets", ["batch", targets, 2, segment])
-    told = [("evidence", ["batch", targets, EVIDENCE, segment])] if "presence" in config else []
+    told = [("evidence", ["batch", targets, FEATURES, segment])] if "presence" in config else []
     assert [(output.name, output.shape) for output in beside] == told
     for batch in (1, 3):
         mixture = torch.randn(batch, 2, segment) / 8

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from unbraid.gating import AHEAD, AROUND, gated
-from unbraid.models.presence import EVIDENCE, Gate
+from unbraid.models.presence import FEATURES, Gate
 
 CELL = 10  # samples
 
@@ -31,7 +31,7 @@ def song(*scores: float) -> Tensor:
 
 def of_targets(scores: list[tuple[float, ...]]) -> Tensor:
     told = torch.tensor(scores).repeat_interleave(CELL, 1)[:, None]
-    rest = torch.zeros(len(told), EVIDENCE - 1, told.shape[-1])
+    rest = torch.zeros(len(told), FEATURES - 1, told.shape[-1])
     return torch.cat([torch.ones(len(told), 2, told.shape[-1]), told, rest], 1)
 
 
@@ -95,7 +95,7 @@ def taught_nothing_yet() -> Gate:
 
 @torch.inference_mode()
 def test_cell_by_cell_a_gate_says_what_it_says_of_the_whole_song() -> None:
-    gate, evidence = taught_nothing_yet(), torch.rand(EVIDENCE, 9) * 2 - 1
+    gate, evidence = taught_nothing_yet(), torch.rand(FEATURES, 9) * 2 - 1
     whole, past = gate(evidence[None])[0], None
     for number in range(9):
         past = gate.remembered(evidence[:, number], past)
@@ -105,7 +105,7 @@ def test_cell_by_cell_a_gate_says_what_it_says_of_the_whole_song() -> None:
 
 def test_what_has_been_and_what_is_to_come_are_heard() -> None:
     gate = taught_nothing_yet()
-    evidence = torch.zeros(1, EVIDENCE, 2 * AHEAD, requires_grad=True)
+    evidence = torch.zeros(1, FEATURES, 2 * AHEAD, requires_grad=True)
     gate(evidence)[0, AHEAD].backward()
     assert (evidence.grad[0].abs().sum(0) > 0).all()
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from unbraid import Separator
 from unbraid.errors import AudioError, ConfigError, ModelError, UnbraidWarning
 from unbraid.models import build
-from unbraid.models.presence import EVIDENCE, Gate
+from unbraid.models.presence import FEATURES, Gate
 from unbraid.overlap import fade_samples
 
 RATE = 44100
@@ -274,7 +274,7 @@ class Unsure(torch.nn.Module):
     def with_evidence(self, mixture: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         self.asked += 1
         evidence = (mixture.abs().amax(1, keepdim=True) > 0.25).float()
-        return mixture[:, None] / 2, evidence[:, None].expand(-1, 1, EVIDENCE, -1)
+        return mixture[:, None] / 2, evidence[:, None].expand(-1, 1, FEATURES, -1)
 
 
 @pytest.mark.parametrize("rate", [44100, 48000])

@@ -12,7 +12,7 @@ from training_tree import training_tree
 from unbraid import Separator
 from unbraid.errors import ConfigError, ModelError, UnbraidWarning
 from unbraid.models import build, checkpoint, published
-from unbraid.models.presence import EVIDENCE, LAYERS
+from unbraid.models.presence import FEATURES, LAYERS
 from unbraid.models.spleeter import UNet
 from unbraid.spectrogram import centred_stft
 from unbraid.training import fit
@@ -218,7 +218,7 @@ def test_the_network_itself_leaves_it_to_the_song_where_nobody_sings(network) ->
         estimates, evidence = gated(ungated, -0.5).with_evidence(mixture)
         torch.testing.assert_close(estimates, ungated(mixture), rtol=0, atol=0)
         assert ungated.with_evidence(mixture)[1].shape == (1, 1, 0, 9000)
-    assert evidence.shape == (1, 1, EVIDENCE, 9000)
+    assert evidence.shape == (1, 1, FEATURES, 9000)
     cell = ungated.grid
     assert (evidence.diff()[..., cell - 1 :: cell] != 0).any()  # from one cell to the next
     steps = evidence.diff()

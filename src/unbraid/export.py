@@ -31,7 +31,7 @@ from unbraid.models.onnx import (
     metadata_of,
 )
 from unbraid.models.openunmix import OpenUnmix
-from unbraid.models.presence import EVIDENCE as FEATURES
+from unbraid.models.presence import FEATURES
 from unbraid.models.spleeter import Spleeter
 from unbraid.overlap import SEGMENT, grid_of, segment_samples
 from unbraid.replacing import replacing

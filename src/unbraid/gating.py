@@ -27,7 +27,7 @@ def gated(blocks: Iterable[Tensor], gates: Sequence[Gate], cell: int) -> Iterato
     `AHEAD + AROUND` cells and a block.
 
     Args:
-        blocks: `[targets, 2 + EVIDENCE, samples]` of any lengths, audio and evidence.
+        blocks: `[targets, 2 + FEATURES, samples]` of any lengths, audio and evidence.
         gates: one for each target.
         cell: its length in samples.
 
@@ -87,7 +87,7 @@ class _Deciding:
 
     @torch.inference_mode()
     def hear(self, evidence: Tensor) -> None:
-        """Take the next cell's evidence, `[EVIDENCE]`."""
+        """Take the next cell's evidence, `[FEATURES]`."""
         self._past = self._gate.remembered(evidence, self._past)
         self._waiting.append((evidence, self._past))
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 LAYERS = 3  # of a U-Net, the deepest: they see farthest
-EVIDENCE = 6  # features of a cell, all that the second network hears of it
+FEATURES = 6  # features of a cell, all that the second network hears of it
 SLOPE = 0.1  # of leaky ReLUs
 DROPOUT = 0.3
 OPEN = 4.0  # score of a gate that has learnt nothing; from 1 it is open
@@ -41,10 +41,10 @@ class Evidence(nn.Module):
         self.rows = nn.GRU(
             width * min(2, len(channels)), width, batch_first=True, bidirectional=True
         )
-        self.cell = nn.Linear(2 * width * rows, EVIDENCE)
+        self.cell = nn.Linear(2 * width * rows, FEATURES)
 
     def forward(self, layers: Sequence[Tensor]) -> Tensor:
-        """Features from -1 to 1 of each cell, `[b, EVIDENCE, cells]`.
+        """Features from -1 to 1 of each cell, `[b, FEATURES, cells]`.
 
         Args:
             layers: `[b, channels, t, f]` each, `t` and `f` halved from one to the next.
@@ -77,8 +77,8 @@ class Gate(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.past = nn.GRU(EVIDENCE, width, batch_first=True)
-        self.future = nn.GRU(EVIDENCE, width, batch_first=True)
+        self.past = nn.GRU(FEATURES, width, batch_first=True)
+        self.future = nn.GRU(FEATURES, width, batch_first=True)
         self.score = nn.Linear(2 * width, 1)
         nn.init.zeros_(self.score.weight)
         nn.init.constant_(self.score.bias, OPEN)  # until it has learnt better
@@ -87,7 +87,7 @@ class Gate(nn.Module):
         """Scores `[b, cells]`: up to 0 where the stem is surely absent, from 1 where it may be.
 
         Args:
-            evidence: of whole songs, `[b, EVIDENCE, cells]`.
+            evidence: of whole songs, `[b, FEATURES, cells]`.
         """
         cells = evidence.transpose(1, 2)
         past, _ = self.past(cells)
@@ -100,7 +100,7 @@ class Gate(nn.Module):
         """What is known of the song with a cell, `[1, 1, width]`.
 
         Args:
-            cell: its evidence `[EVIDENCE]`.
+            cell: its evidence `[FEATURES]`.
             past: what was known before it, nothing at the song's beginning.
         """
         _, past = self.past(cell[None, None], past)
@@ -112,7 +112,7 @@ class Gate(nn.Module):
 
         Args:
             past: what is known with it, `remembered`.
-            cells: evidence of it and of some after it, `[cells, EVIDENCE]`.
+            cells: evidence of it and of some after it, `[cells, FEATURES]`.
         """
         _, future = self.future(cells.flip(0)[None])
         score: Tensor = self.score(torch.cat([past, future], 2))
