@@ -252,6 +252,8 @@ def test_files_that_are_not_exported_networks(tmp_path, exported: Path) -> None:
         (OnnxNetwork, "segment", None),
         (OnnxNetwork, "hop", "x"),
         (OnnxNetwork, "targets", "null"),
+        (OnnxNetwork, "gates", None),
+        (OnnxNetwork, "gates", "x"),
     ],
 )
 def test_a_file_whose_metadata_is_incomplete(tmp_path, exported: Path, read, key, value) -> None:
