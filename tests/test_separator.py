@@ -260,8 +260,8 @@ class Sings(Gate):
         return (past.maximum(cells.amax(0))[:1] > 0).float()
 
 
-class Unsure(torch.nn.Module):
-    """Takes half of the song for vocals, where somebody sings."""
+class Gated(torch.nn.Module):
+    """Takes half of the song for vocals; its gate hears where the song peaks above -12 dBFS."""
 
     config = build("bandsplit", features=8, hidden=8, blocks=0).config
     grid = 2 * RATE
@@ -284,7 +284,7 @@ def test_a_stem_that_is_nowhere_in_the_song_is_silent_and_a_warning_tells(
     soft = tmp_path / "soft.wav"
     soundfile.write(soft, music(11 * rate).T.clip(-0.1, 0.1), rate, "PCM_16")
     with pytest.warns(UnbraidWarning, match="nothing was taken for vocals") as told:
-        paths = Separator(Unsure()).separate_file(soft, tmp_path / "soft")
+        paths = Separator(Gated()).separate_file(soft, tmp_path / "soft")
     assert len(told) == 1
     assert not soundfile.read(paths["vocals"])[0].any()
     np.testing.assert_array_equal(
@@ -295,12 +295,12 @@ def test_a_stem_that_is_nowhere_in_the_song_is_silent_and_a_warning_tells(
 def test_of_a_silent_stem_of_an_array_a_warning_tells_where_it_was_asked_for() -> None:
     soft = music(11 * RATE).clip(-0.1, 0.1)
     with pytest.warns(UnbraidWarning, match="nothing was taken for vocals") as told:
-        stems = Separator(Unsure())(soft, RATE)
+        stems = Separator(Gated())(soft, RATE)
     assert [each.filename for each in told] == [__file__]
     assert not stems["vocals"].any()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        Separator(Unsure())(np.zeros_like(soft), RATE)
+        Separator(Gated())(np.zeros_like(soft), RATE)
 
 
 def test_warnings_of_silence_come_in_the_order_of_the_stems(tmp_path: Path) -> None:
@@ -319,7 +319,7 @@ def test_warnings_of_silence_come_in_the_order_of_the_stems(tmp_path: Path) -> N
 
 
 def test_progress_is_told_while_the_rest_of_the_song_is_waited_for() -> None:
-    network = Unsure()
+    network = Gated()
     with pytest.raises(Cancelled):
         Separator(network, segment=SEGMENT)(music(29 * RATE) / 5, RATE, progress=cancel)
     assert 0 < network.asked < 10  # of 39 segments
@@ -329,13 +329,13 @@ def test_silence_holds_no_vocals_and_nobody_is_warned(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "silence.wav", np.zeros((11 * RATE, 2)), RATE)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        Separator(Unsure()).separate_file(tmp_path / "silence.wav", tmp_path / "out")
+        Separator(Gated()).separate_file(tmp_path / "silence.wav", tmp_path / "out")
 
 
 def test_a_stem_is_heard_where_the_rest_of_the_song_speaks_for_it() -> None:
     quiet, loud = music(60 * RATE) * 0.001, music(RATE)
     mixture = np.concatenate([quiet, loud, quiet], axis=1)
-    separated = Separator(Unsure())(mixture, RATE)
+    separated = Separator(Gated())(mixture, RATE)
     heard = np.abs(separated["vocals"]).max(0) > 0
     assert not heard[: 15 * RATE].any()
     np.testing.assert_allclose(
