@@ -46,9 +46,9 @@ class Separation(dict[str, Array], Generic[Array]):
 class Separator:
     """Separates songs with a network, in constant memory.
 
-    The song is cut into overlapping segments, which are separated and crossfaded. A network with
-    gates decides by the song as a whole where a stem is silent. The residual stem is the mixture
-    less the others, so that all stems sum to the mixture.
+    The song is cut into overlapping segments, which are separated and crossfaded. Where a stem
+    is silent, the gates of a network that has any decide by the song so far and half a minute
+    ahead. The residual stem is the mixture less the others, so that all stems sum to the mixture.
 
     Args:
         model: a network of `unbraid.models`, exported or not.
