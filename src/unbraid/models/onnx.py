@@ -202,7 +202,7 @@ def _metadata(session: InferenceSession, path: Path) -> dict[str, str]:
     metadata: dict[str, str] = session.get_modelmeta().custom_metadata_map
     if metadata.get("format") != FORMAT:
         raise ModelError(
-            f"{path}: ONNX, but not of `unbraid export` (its metadata says format "
+            f"{path}: ONNX, but not of `unbraid export` as it is now (its metadata says format "
             f"{metadata.get('format')!r}, not {FORMAT!r}); export it again"
         )
     return metadata
