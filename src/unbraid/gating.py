@@ -36,8 +36,10 @@ def gated(blocks: Iterable[Tensor], gates: Sequence[Gate], cell: int) -> Iterato
     """
     for audio, scores in _with_neighbours(_scored(_cells(blocks, cell), gates)):
         most = scores.clamp(0, 1).unfold(1, 3, 1).amax(2)  # of the cell and one to each side
-        gain = functional.interpolate(most[:, None], size=3 * cell, mode="linear")
-        yield audio * gain[..., cell : cell + audio.shape[-1]]
+        if most.min() < 1:  # mostly there is nothing to do
+            gain = functional.interpolate(most[:, None], size=3 * cell, mode="linear")
+            audio = audio * gain[..., cell : cell + audio.shape[-1]]
+        yield audio
 
 
 def _cells(blocks: Iterable[Tensor], cell: int) -> Iterator[Tensor]:
