@@ -86,7 +86,7 @@ def test_each_target_has_its_own_gate() -> None:
     assert (drums == 1).all()
 
 
-def taught_nothing_yet() -> Gate:
+def random_gate() -> Gate:
     torch.manual_seed(0)
     gate = Gate(4).eval()
     torch.nn.init.normal_(gate.score.weight)
@@ -95,7 +95,7 @@ def taught_nothing_yet() -> Gate:
 
 @torch.inference_mode()
 def test_cell_by_cell_a_gate_says_what_it_says_of_the_whole_song() -> None:
-    gate, evidence = taught_nothing_yet(), torch.rand(FEATURES, 9) * 2 - 1
+    gate, evidence = random_gate(), torch.rand(FEATURES, 9) * 2 - 1
     whole, past = gate(evidence[None])[0], None
     for number in range(9):
         past = gate.remembered(evidence[:, number], past)
@@ -104,7 +104,7 @@ def test_cell_by_cell_a_gate_says_what_it_says_of_the_whole_song() -> None:
 
 
 def test_what_has_been_and_what_is_to_come_are_heard() -> None:
-    gate = taught_nothing_yet()
+    gate = random_gate()
     evidence = torch.zeros(1, FEATURES, 2 * AHEAD, requires_grad=True)
     gate(evidence)[0, AHEAD].backward()
     assert (evidence.grad[0].abs().sum(0) > 0).all()
