@@ -77,11 +77,14 @@ def test_the_graph_does_what_the_network_does(tmp_path, architecture: str) -> No
     network = checkpoint.load(weights)
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
     (found,), (made, *beside) = session.get_inputs(), session.get_outputs()
-    segment = int(session.get_modelmeta().custom_metadata_map["segment"])
+    metadata = session.get_modelmeta().custom_metadata_map
+    segment, hop = int(metadata["segment"]), int(metadata["hop"])
     targets = len(config.get("targets", ["vocals"]))
     assert (found.name, found.shape) == ("mixture", ["batch", 2, segment])
     assert (made.name, made.shape) == ("targets", ["batch", targets, 2, segment])
-    told = [("evidence", ["batch", targets, FEATURES, segment])] if "presence" in config else []
+    told = (
+        [("evidence", ["batch", targets, FEATURES, segment // hop])] if "presence" in config else []
+    )
     assert [(output.name, output.shape) for output in beside] == told
     for batch in (1, 3):
         mixture = torch.randn(batch, 2, segment) / 8

@@ -11,7 +11,9 @@ from torch import Tensor
 from unbraid.gating import AHEAD, AROUND, gated
 from unbraid.models.presence import FEATURES, Gate
 
-CELL = 10  # samples
+HOP, CELL = 5, 10  # samples
+
+Song = tuple[Tensor, Tensor]  # audio and evidence
 
 
 class Plain(Gate):
@@ -24,35 +26,35 @@ class Plain(Gate):
         return cells[0, :1]
 
 
-def song(*scores: float) -> Tensor:
+def song(*scores: float) -> Song:
     """Ones, and evidence of so many cells, for one target."""
     return of_targets([scores])
 
 
-def of_targets(scores: list[tuple[float, ...]]) -> Tensor:
-    told = torch.tensor(scores).repeat_interleave(CELL, 1)[:, None]
-    rest = torch.zeros(len(told), FEATURES - 1, told.shape[-1])
-    return torch.cat([torch.ones(len(told), 2, told.shape[-1]), told, rest], 1)
+def of_targets(scores: list[tuple[float, ...]]) -> Song:
+    told = torch.tensor(scores, dtype=torch.float32)
+    frames = told.repeat_interleave(CELL // HOP, 1)[:, None].repeat(1, FEATURES, 1)
+    return torch.ones(len(told), 2, told.shape[1] * CELL), frames
 
 
-def gains(whole: Tensor, block: int = CELL) -> Tensor:
-    gates = [Plain() for _ in whole]
-    heard = torch.cat([*gated(whole.split(block, -1), gates, CELL)], -1)
-    assert heard.shape == (len(whole), 2, whole.shape[-1])
+def gains(whole: Song, block: int = CELL) -> Tensor:
+    audio, evidence = whole
+    gates = [Plain() for _ in audio]
+    blocks = zip(audio.split(block, -1), evidence.split(block // HOP, -1), strict=True)
+    heard = torch.cat([*gated(blocks, gates, CELL, HOP)], -1)
+    assert heard.shape == audio.shape
     assert (heard[:, 0] == heard[:, 1]).all()
     return heard[:, 0]
 
 
 def test_an_open_gate_changes_nothing_and_a_shut_one_leaves_nothing() -> None:
-    audio = torch.randn(1, 2, 300)
-    told = torch.cat([audio, song(*[7.0] * 30)[:, 2:]], 1)
-    torch.testing.assert_close(
-        torch.cat([*gated([told], [Plain()], CELL)], -1), audio, rtol=0, atol=0
-    )
+    audio, (_, told) = torch.randn(1, 2, 300), song(*[7.0] * 30)
+    heard = torch.cat([*gated([(audio, told)], [Plain()], CELL, HOP)], -1)
+    torch.testing.assert_close(heard, audio, rtol=0, atol=0)
     assert not gains(song(*[-3.0] * 30)).any()
 
 
-@pytest.mark.parametrize("block", [1, 7, CELL, 25, 1000])
+@pytest.mark.parametrize("block", [HOP, CELL, 25, 1000])
 def test_a_gate_opens_before_a_voice_begins_and_shuts_after_it_has_ended(block: int) -> None:
     (gain,) = gains(song(-3, -3, -3, 2, -3, -3, -3, 0.5, -3, -3, -3), block)
     assert (gain[25:45] == 1).all()  # the cell itself and half a cell to each side
@@ -65,18 +67,20 @@ def test_a_gate_opens_before_a_voice_begins_and_shuts_after_it_has_ended(block: 
 @pytest.mark.parametrize("cells", [1, 2, 3, AHEAD, AHEAD + AROUND + 1, 60])
 @pytest.mark.parametrize("more", [0, 1, CELL - 1])
 def test_songs_of_any_length_come_out_whole(cells: int, more: int) -> None:
-    whole = song(*[5.0] * cells, 5.0)[..., : cells * CELL + more]
-    assert (gains(whole, 13) == 1).all()
+    audio, evidence = song(*[5.0] * cells, 5.0)
+    samples = cells * CELL + more
+    whole = audio[..., :samples], evidence[..., : -(-samples // HOP)]
+    assert (gains(whole, 3 * HOP) == 1).all()
 
 
 def test_a_song_without_a_sample() -> None:
-    assert list(gated([], [Plain()], CELL)) == []
+    assert list(gated([], [Plain()], CELL, HOP)) == []
 
 
 def test_what_overlapping_segments_tell_of_a_cell_counts_in_parts() -> None:
-    whole = song(0, 0, 0, 0, 0)
-    whole[:, 2, 20:24] = 1.0
-    (gain,) = gains(whole)
+    audio, evidence = song(0, 0, 0, 0, 0)
+    evidence[..., 4] = 0.8
+    (gain,) = gains((audio, evidence))
     assert gain.max() == pytest.approx(0.4)
 
 
@@ -113,13 +117,13 @@ def test_what_has_been_and_what_is_to_come_are_heard() -> None:
 def test_no_more_is_held_than_is_needed() -> None:
     taken = given = 0
 
-    def endless() -> Iterator[Tensor]:
+    def endless() -> Iterator[Song]:
         nonlocal taken
         while True:
             taken += 3 * CELL
             yield song(1, 1, 1)
 
-    stream = gated(endless(), [Plain()], CELL)
+    stream = gated(endless(), [Plain()], CELL, HOP)
     while given < 40 * CELL:
         given += next(stream).shape[-1]
         assert taken - given <= (AHEAD + AROUND + 3) * CELL

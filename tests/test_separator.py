@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from unbraid import Separator
 from unbraid.errors import AudioError, ConfigError, ModelError, UnbraidWarning
+from unbraid.gating import AHEAD
 from unbraid.models import build
 from unbraid.models.presence import FEATURES, Gate
 from unbraid.overlap import fade_samples
@@ -264,7 +265,7 @@ class Gated(torch.nn.Module):
     """Takes half of the song for vocals; its gate hears where the song peaks above -12 dBFS."""
 
     config = build("bandsplit", features=8, hidden=8, blocks=0).config
-    grid = 2 * RATE
+    grid = 43 * config.hop
     asked = 0
 
     def __init__(self) -> None:
@@ -273,8 +274,9 @@ class Gated(torch.nn.Module):
 
     def with_evidence(self, mixture: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         self.asked += 1
-        evidence = (mixture.abs().amax(1, keepdim=True) > 0.25).float()
-        return mixture[:, None] / 2, evidence[:, None].expand(-1, 1, FEATURES, -1)
+        peaks = mixture.abs().amax(1).unflatten(1, (-1, self.config.hop)).amax(2)
+        evidence = (peaks > 0.25).float()[:, None, None]
+        return mixture[:, None] / 2, evidence.expand(-1, 1, FEATURES, -1)
 
 
 @pytest.mark.parametrize("rate", [44100, 48000])
@@ -337,8 +339,8 @@ def test_a_stem_is_heard_where_the_rest_of_the_song_speaks_for_it() -> None:
     mixture = np.concatenate([quiet, loud, quiet], axis=1)
     separated = Separator(Gated())(mixture, RATE)
     heard = np.abs(separated["vocals"]).max(0) > 0
-    first = 20 * RATE  # the gate hears 20 cells of 2 s ahead
-    fade = 3 * RATE  # the cell before it is open from its middle, the one before that opens
+    first = (60 * RATE // Gated.grid - AHEAD) * Gated.grid
+    fade = 3 * Gated.grid // 2  # from the middle of the cell before the one that opens first
     assert not heard[: first - fade].any()
     assert heard[first - fade : first].any()
     np.testing.assert_allclose(separated["vocals"][:, first:], mixture[:, first:] / 2, atol=1e-6)

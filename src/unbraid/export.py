@@ -108,7 +108,7 @@ class _Masking(nn.Module):
         audio = self._audio(masks.unsqueeze(-1) * spectrum.unsqueeze(1))
         if EVIDENCE not in self.outputs:
             return audio
-        return audio, self.network.at_samples(evidence, self.stft.samples)
+        return audio, self.network.in_frames(evidence, self.stft.samples)
 
     def _audio(self, estimates: Tensor) -> Tensor:
         """`[b, targets, 2, samples]` from `[b, targets, c, f, t, 2]`."""
@@ -181,7 +181,7 @@ def _describe(path: Path, config: OnnxConfig, metadata: dict[str, str]) -> None:
     targets = len(config.targets)
     sizes = {
         OUTPUT: (targets, 2, config.segment),
-        EVIDENCE: (targets, FEATURES, config.segment),
+        EVIDENCE: (targets, FEATURES, config.segment // config.hop),
     }
     for output in model.graph.output:
         dimensions = output.type.tensor_type.shape.dim[1:]

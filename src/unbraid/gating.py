@@ -19,7 +19,9 @@ AHEAD = 20  # cells that are heard before one is decided on: half a minute of th
 AROUND = 2  # neighbours to each side whose scores move a cell's gate
 
 
-def gated(blocks: Iterable[Tensor], gates: Sequence[Gate], cell: int) -> Iterator[Tensor]:
+def gated(
+    blocks: Iterable[tuple[Tensor, ...]], gates: Sequence[Gate], cell: int, hop: int
+) -> Iterator[Tensor]:
     """Silence each stem where it is surely absent.
 
     A cell is as open as its most open neighbour, for the first consonant of a phrase may lie in
@@ -27,14 +29,16 @@ def gated(blocks: Iterable[Tensor], gates: Sequence[Gate], cell: int) -> Iterato
     `AHEAD + AROUND` cells and a block.
 
     Args:
-        blocks: `[targets, 2 + FEATURES, samples]` of any lengths, audio and evidence.
+        blocks: audio `[targets, 2, samples]` of any lengths, the last alone not whole frames, and
+            evidence `[targets, FEATURES, frames]` of each.
         gates: one for each target.
         cell: its length in samples.
+        hop: that of a frame.
 
     Yields:
         Audio `[targets, 2, samples]`, cell by cell.
     """
-    for audio, scores in _with_neighbours(_scored(_cells(blocks, cell), gates)):
+    for audio, scores in _with_neighbours(_scored(_cells(blocks, cell, hop), gates)):
         most = scores.clamp(0, 1).unfold(1, 3, 1).amax(2)  # of the cell and one to each side
         if most.min() < 1:  # mostly there is nothing to do
             gain = functional.interpolate(most[:, None], size=3 * cell, mode="linear")
@@ -42,22 +46,33 @@ def gated(blocks: Iterable[Tensor], gates: Sequence[Gate], cell: int) -> Iterato
         yield audio
 
 
-def _cells(blocks: Iterable[Tensor], cell: int) -> Iterator[Tensor]:
-    """The same samples, a cell at a time; the last may be shorter."""
-    waiting: list[Tensor] = []
+def _cells(
+    blocks: Iterable[tuple[Tensor, ...]], cell: int, hop: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The same samples and evidence, a cell at a time; the last may be shorter."""
+    waiting: list[tuple[Tensor, ...]] = []
     held = 0
     for block in blocks:
         waiting.append(block)
-        held += block.shape[-1]
+        held += block[0].shape[-1]
         if held > cell:
-            *whole, rest = torch.cat(waiting, -1).split(cell, -1)
+            *whole, rest = _split(waiting, cell, hop)
             yield from whole
-            waiting, held = [rest], rest.shape[-1]
+            waiting, held = [rest], rest[0].shape[-1]
     if held:
-        yield torch.cat(waiting, -1)
+        yield from _split(waiting, cell, hop)
 
 
-def _scored(cells: Iterable[Tensor], gates: Sequence[Gate]) -> Iterator[tuple[Tensor, Tensor]]:
+def _split(
+    blocks: Sequence[tuple[Tensor, ...]], cell: int, hop: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    audio, evidence = (torch.cat(parts, -1) for parts in zip(*blocks, strict=True))
+    return zip(audio.split(cell, -1), evidence.split(cell // hop, -1), strict=True)
+
+
+def _scored(
+    cells: Iterable[tuple[Tensor, Tensor]], gates: Sequence[Gate]
+) -> Iterator[tuple[Tensor, Tensor]]:
     """Audio of each cell and its scores `[targets]`, once `AHEAD` more have come."""
     deciding = [_Deciding(gate) for gate in gates]
     sounds: deque[Tensor] = deque()
@@ -65,10 +80,10 @@ def _scored(cells: Iterable[Tensor], gates: Sequence[Gate]) -> Iterator[tuple[Te
     def first() -> tuple[Tensor, Tensor]:
         return sounds.popleft(), torch.cat([each.score() for each in deciding])
 
-    for block in cells:
-        sounds.append(block[:, :2].clone())  # not a part of what holds the evidence as well
-        for each, evidence in zip(deciding, block[:, 2:].mean(2), strict=True):
-            each.hear(evidence)
+    for audio, evidence in cells:
+        sounds.append(audio)
+        for each, told in zip(deciding, evidence.mean(2), strict=True):
+            each.hear(told)
         if len(sounds) > AHEAD:
             yield first()
     while sounds:

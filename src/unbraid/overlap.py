@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -77,12 +77,12 @@ def fade_samples(network: Any, segment: int, overlap: float) -> int:
 
 def crossfaded(
     blocks: Iterable[Tensor],
-    process: Callable[[Tensor], Tensor],
+    process: Callable[[Tensor], Sequence[Tensor]],
     segment: int,
     fade: int,
     batch_size: int,
     run: Map = map,
-) -> Iterator[Tensor]:
+) -> Iterator[tuple[Tensor, ...]]:
     """Process a stream segment by segment; neighbours overlap by `fade` samples.
 
     Holds `batch_size` segments at a time, whatever the length of the stream, or as many of such
@@ -91,34 +91,59 @@ def crossfaded(
 
     Args:
         blocks: `[channels, samples]` of any lengths.
-        process: maps `[b, channels, segment]` to `[b, ..., segment]`.
+        process: maps `[b, channels, segment]` to results `[b, ..., segment / n]`, of each of which
+            a value stands for `n` samples.
         segment: length of a segment in samples.
-        fade: length of the crossfade in samples, at most half a segment.
+        fade: length of the crossfade in samples, at most half a segment; like the segment a
+            multiple of each `n`.
         batch_size: segments to process at a time.
         run: what applies `process` to the batches, in order.
 
     Yields:
-        Processed blocks `[..., samples]`; their total length is that of the input.
+        Blocks `[..., samples / n]` of each result; those of all samples have the input's length.
     """
     step = segment - fade
-    places = (torch.arange(fade, dtype=torch.float32) + 0.5) / fade
-    fade_in = torch.sin(places * torch.pi / 2) ** 2
-    overhang: Tensor | None = None
+    joining: list[_Joining] = []
 
-    def apply(item: tuple[Tensor, int, bool]) -> tuple[Tensor, int, bool]:
+    def apply(item: tuple[Tensor, int, bool]) -> tuple[Sequence[Tensor], int, bool]:
         batch, length, last = item
         return process(batch), length, last
 
-    for batch, length, last in run(apply, _batches(blocks, segment, step, batch_size)):
-        for number, processed in enumerate(batch):
-            if overhang is not None:
-                joint = overhang + processed[..., :fade] * fade_in
-                processed = torch.cat([joint, processed[..., fade:]], -1)
-            overhang = processed[..., step:] * (1 - fade_in)
-            if last and number == len(batch) - 1:
-                yield processed[..., : length - number * step]
-            else:
-                yield processed[..., :step]
+    for results, length, last in run(apply, _batches(blocks, segment, step, batch_size)):
+        joining = joining or [_Joining(segment, fade, result.shape[-1]) for result in results]
+        for number, processed in enumerate(zip(*results, strict=True)):
+            ends = last and number == len(results[0]) - 1
+            final = length - number * step if ends else step
+            yield tuple(
+                each.join(part, final) for each, part in zip(joining, processed, strict=True)
+            )
+
+
+class _Joining:
+    """Joins the segments of one result.
+
+    Args:
+        segment: its length in samples.
+        fade: length of the crossfade in samples.
+        values: of a segment's result.
+    """
+
+    def __init__(self, segment: int, fade: int, values: int) -> None:
+        self._each = segment // values
+        self._step = (segment - fade) // self._each
+        places = (torch.arange(fade, dtype=torch.float32) + 0.5) / max(1, fade)
+        fade_in = torch.sin(places * torch.pi / 2) ** 2
+        self._fade_in = fade_in.reshape(fade // self._each, self._each).mean(1)
+        self._overhang: Tensor | None = None
+
+    def join(self, processed: Tensor, final: int) -> Tensor:
+        """What is final of a segment `[..., values]`: that of so many samples."""
+        fade = len(self._fade_in)
+        if self._overhang is not None:
+            joint = self._overhang + processed[..., :fade] * self._fade_in
+            processed = torch.cat([joint, processed[..., fade:]], -1)
+        self._overhang = processed[..., self._step :] * (1 - self._fade_in)
+        return processed[..., : -(-final // self._each)]
 
 
 def _batches(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from threading import Lock
@@ -66,11 +66,11 @@ class Runner:
         self._wiener = wiener
         self._halving = Halving(self._estimate)
 
-    def __call__(self, segments: Tensor) -> Tensor:
+    def __call__(self, segments: Tensor) -> list[Tensor]:
         """Estimates `[b, targets, 2, samples]` of segments `[b, 2, samples]`, both in main memory.
 
-        Of a network that tells what speaks for their being there, that follows as channels, for
-        `unbraid.gating`.
+        Those of a network with gates are followed by what these hear, `[b, targets, features,
+        frames]`, for `unbraid.gating`.
 
         Raises:
             ModelError: if the network makes something that is not finite, or the device's memory
@@ -105,7 +105,7 @@ class Runner:
             pool.shutdown(cancel_futures=True)
             torch.set_num_threads(threads)  # MKL's number is one for all threads
 
-    def _estimate(self, segments: Tensor) -> Tensor:
+    def _estimate(self, segments: Tensor) -> list[Tensor]:
         half = self.precision == "bfloat16"
         repeatable: AbstractContextManager[None] = nullcontext()
         if self.device.type == "cuda":
@@ -113,7 +113,8 @@ class Runner:
         with torch.inference_mode(), repeatable:
             mixture = segments.to(self.device, non_blocking=True)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
-                estimates, evidence = _asked(self.model, mixture)
+                estimates, *evidence = _asked(self.model, mixture)
+            estimates = estimates.float()
             if not torch.isfinite(estimates).all():
                 peak = float(segments.abs().max())
                 raise ModelError(
@@ -124,21 +125,21 @@ class Runner:
                 residual = mixture - estimates.sum(1)
                 stems = torch.cat([estimates, residual[:, None]], dim=1)
                 estimates = wiener(stems, self._wiener)[:, :-1]
-            return torch.cat([estimates, evidence], dim=2).cpu()
+            return [part.cpu() for part in (estimates, *evidence)]
 
 
 class Halving:
     """A function of batches that takes half of one for good when the device's memory runs out.
 
     Args:
-        function: maps `[b, ...]` to `[b, ...]`, row by row.
+        function: maps `[b, ...]` to one or more `[b, ...]`, row by row.
     """
 
-    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+    def __init__(self, function: Callable[[Tensor], Sequence[Tensor]]) -> None:
         self._function = function
         self._most: int | None = None
 
-    def __call__(self, batch: Tensor) -> Tensor:
+    def __call__(self, batch: Tensor) -> list[Tensor]:
         """The function's results for all rows.
 
         Raises:
@@ -160,7 +161,7 @@ class Halving:
                 self._most = len(rows) // 2
             else:
                 batch = batch[len(rows) :]
-        return torch.cat(results)
+        return [torch.cat(parts) for parts in zip(*results, strict=True)]
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
@@ -169,13 +170,9 @@ def is_out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or any(word in str(error) for word in words)
 
 
-def _asked(model: Any, mixture: Tensor) -> tuple[Tensor, Tensor]:
-    """A network's estimates, and what it tells beside them, `[b, targets, features, samples]`."""
-    if not hasattr(model, "with_evidence"):
-        estimates = model(mixture).float()
-        return estimates, estimates[:, :, :0]
-    estimates, evidence = model.with_evidence(mixture)
-    return estimates.float(), evidence
+def _asked(model: Any, mixture: Tensor) -> tuple[Tensor, ...]:
+    """A network's estimates, and what its gates hear if it has any."""
+    return model.with_evidence(mixture) if getattr(model, "gates", ()) else (model(mixture),)
 
 
 class _Repeatable:

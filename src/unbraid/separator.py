@@ -94,6 +94,7 @@ class Separator:
         self.stems: tuple[str, ...] = (*config.targets, config.residual)
         self.sample_rate: int = config.sample_rate
         self._gates = [deepcopy(gate).cpu() for gate in getattr(model, "gates", ())]
+        self._cell, self._hop = grid_of(model), getattr(config, "hop", 1)
         self._segment = segment_samples(config, segment)
         self._fade = fade_samples(model, self._segment, overlap)
 
@@ -202,8 +203,10 @@ class Separator:
         if progress and duration:
             separated = with_progress(separated, duration * self.sample_rate, progress)
         if self._gates:
-            separated = gated(separated, self._gates, grid_of(self.model))
-        flat = (block.flatten(0, 1).numpy() for block in separated)
+            sounds = gated(separated, self._gates, self._cell, self._hop)
+        else:
+            sounds = (estimates for (estimates,) in separated)
+        flat = (block.flatten(0, 1).numpy() for block in sounds)
         for estimate in resampled(flat, up):
             yield from self._stems(estimate, waiting, bit_depth)
         while waiting:  # resampling to and fro may lose the last samples

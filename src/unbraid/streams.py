@@ -46,12 +46,18 @@ def resampled(blocks: Iterable[Block], resampler: Resampler) -> Iterator[Block]:
 
 
 def with_progress(
-    blocks: Iterable[Tensor], samples: float, progress: Callable[[float], object]
-) -> Iterator[Tensor]:
-    """The blocks; as each comes, `progress` is told which part of the samples is there."""
+    blocks: Iterable[tuple[Tensor, ...]], samples: float, progress: Callable[[float], object]
+) -> Iterator[tuple[Tensor, ...]]:
+    """The blocks; as each comes, `progress` is told which part of the samples is there.
+
+    Args:
+        blocks: `[..., samples]` each, and what belongs to it.
+        samples: of all of them.
+        progress: gets a fraction, 1 at most.
+    """
     done = 0
     for block in blocks:
-        done += block.shape[-1]
+        done += block[0].shape[-1]
         progress(min(1.0, done / samples))
         yield block
 

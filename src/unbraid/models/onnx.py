@@ -22,7 +22,7 @@ from unbraid.models.presence import Gate
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-FORMAT = "unbraid-onnx-2"
+FORMAT = "unbraid-onnx-3"
 SUFFIX = ".onnx"
 INPUT, OUTPUT, EVIDENCE = "mixture", "targets", "evidence"
 
@@ -68,17 +68,20 @@ class OnnxNetwork:
 
     def __call__(self, mixture: Tensor) -> Tensor:
         """Estimate the targets `[b, targets, 2, segment]` of a mixture `[b, 2, segment]`."""
-        return self.with_evidence(mixture)[0]
+        return self._run(mixture)[0]
 
     def with_evidence(self, mixture: Tensor) -> tuple[Tensor, Tensor]:
         """Estimate the targets, and tell what speaks for their being there.
 
         Returns:
-            Targets `[b, targets, 2, segment]`, and what `gates` hear of each, `[b, targets,
-            features, segment]`; of a graph without gates no features.
+            Targets `[b, targets, 2, segment]`, and what `gates`, of which there must be some, hear
+            of each, `[b, targets, features, frames]`.
         """
-        estimates, *told = map(torch.from_numpy, self._session.run(None, {INPUT: mixture.numpy()}))
-        return estimates, told[0] if told else estimates[:, :, :0]
+        estimates, evidence = self._run(mixture)
+        return estimates, evidence
+
+    def _run(self, mixture: Tensor) -> list[Tensor]:
+        return [*map(torch.from_numpy, self._session.run(None, {INPUT: mixture.numpy()}))]
 
     def to(self, device: torch.device) -> OnnxNetwork:
         """Itself: onnxruntime computes on the processor.

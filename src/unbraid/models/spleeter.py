@@ -120,18 +120,19 @@ class Spleeter(nn.Module):
 
         Returns:
             Targets `[b, targets, 2, samples]`, and what `gates` hear of each, `[b, targets,
-            features, samples]`, the same for all samples of a cell; without gates no features.
+            features, frames]`, the same for all frames of a cell; without gates no features.
         """
         spectrum = centred_stft(mixture, self.config.n_fft, self.config.hop)  # [b, c, f, t]
         masks, evidence = self.masks(spectrum)
         samples = mixture.shape[-1]
         estimates = masks * spectrum.unsqueeze(1)
         audio = centred_istft(estimates, samples, self.config.n_fft, self.config.hop)
-        return audio, self.at_samples(evidence, samples)
+        return audio, self.in_frames(evidence, samples)
 
-    def at_samples(self, evidence: Tensor, samples: int) -> Tensor:
-        """Evidence `[b, targets, features, samples]` from that of cells."""
-        return evidence.unsqueeze(-1).expand(*evidence.shape, self.grid).flatten(3)[..., :samples]
+    def in_frames(self, evidence: Tensor, samples: int) -> Tensor:
+        """Evidence of cells as that of the frames, a hop each, that so many samples begin."""
+        frames = -(-samples // self.config.hop)
+        return evidence.repeat_interleave(self.multiple, -1)[..., :frames]
 
     def masks(self, spectrum: Tensor) -> tuple[Tensor, Tensor]:
         """What becomes of a mixture's spectrogram `[b, 2, f, t]`.
