@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from browser import needs_browser, playwright, running_browser, watched
+from unbraid.audio import load_audio, save_audio
 from web_server import make_song, serving
 
 SONG = Path(str(files("unbraid.web") / "example" / "lithium.ogg"))
@@ -24,6 +25,16 @@ LEVELS = """async () => {
   }
   return levels;
 }"""
+
+# the largest part of its height that any waveform fills
+TALLEST = """() => Math.max(...[...document.querySelectorAll(".wave > div")].flatMap((wave) =>
+  [...wave.shadowRoot.querySelectorAll(".canvases canvas")].map((canvas) => {
+    const { width, height } = canvas;
+    const { data } = canvas.getContext("2d").getImageData(0, 0, width, height);
+    const drawn = [...Array(height).keys()].filter((y) =>
+      data.subarray(4 * width * y, 4 * width * (y + 1)).some((value) => value > 0));
+    return drawn.length / height;
+  })))"""
 
 
 @pytest.fixture(scope="module")
@@ -234,6 +245,17 @@ def test_only_formats_that_can_hold_a_stem_are_offered(page, url, tmp_path):
     offered = page.get_by_label("Download vocals as").all_inner_texts()
     assert offered == ["WAV", "FLAC"]
     assert page.get_by_label("Download all stems as").all_inner_texts() == ["WAV", "FLAC", "MP3"]
+
+
+def test_the_loudest_waveform_fills_its_height(page, url, tmp_path):
+    """Of a quiet song too, in whichever channel it is."""
+    sounds, rate = load_audio(make_song(tmp_path / "loud.wav"))
+    page.goto(url)
+    page.wait_for_selector("#home", state="visible")
+    page.set_input_files("#file", save_audio(tmp_path / "quiet.wav", sounds * [[0], [0.1]], rate))
+    page.get_by_role("button", name="Play").wait_for(timeout=60_000)
+    playwright.expect(page.locator(".row .wave")).to_have_count(2)
+    assert page.evaluate(TALLEST) == pytest.approx(1, abs=0.05)
 
 
 def test_the_page_asks_no_other_machine_and_breaks_no_rule_of_its_own(page, url):

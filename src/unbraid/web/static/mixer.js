@@ -10,6 +10,7 @@ import { clock, spoken, titled } from "./text.js";
 
 const SPEEDS = [0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1, 1.05, 1.1, 1.25, 1.5];
 const SHORTEST = 0.1; // seconds of a loop
+const FAINTEST = 1e-4; // peak of a song whose waveforms fill the height
 
 /** The player of the song in view, or null. */
 export let player = null;
@@ -26,14 +27,14 @@ export async function mixer(job, formats, wanted) {
   player = mine;
 
   $("mixer").hidden = false;
-  const loudest = Math.max(...[...player.stems.values()].map((stem) => peakOf(stem.buffer)));
   const rows = job.stems.map((stem) => {
-    const row = new Row(player, stem, loudest, setLoop);
+    const row = new Row(player, stem, setLoop);
     downloadLinks(row.element.querySelector(".formats"), job.formats[stem], (format) => api.stemUrl(job.id, stem, format), stem);
     $("rows").append(row.element);
-    row.draw();
     return row;
   });
+  const loudest = Math.max(FAINTEST, ...rows.map((row) => row.peak));
+  for (const row of rows) row.draw(loudest);
   downloadLinks($("zips"), formats, (format) => api.zipUrl(job.id, format), "all stems");
   $("end").textContent = clock(player.duration);
   $("seek").max = player.duration;
@@ -149,10 +150,4 @@ export async function mixer(job, formats, wanted) {
     for (const row of rows) row.destroy();
     $("mixer").hidden = true;
   };
-}
-
-function peakOf(buffer) {
-  let peak = 1e-4;
-  for (const sample of buffer.getChannelData(0)) peak = Math.max(peak, Math.abs(sample));
-  return peak;
 }

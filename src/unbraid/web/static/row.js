@@ -13,14 +13,14 @@ export class Row {
   /**
    * @param {import("./player.js").Player} player
    * @param {string} stem
-   * @param {number} loudest - peak of the loudest stem, which all waveforms are drawn to
    * @param {(loop: {start: number, end: number} | null) => void} setLoop
    */
-  constructor(player, stem, loudest, setLoop) {
+  constructor(player, stem, setLoop) {
     this.player = player;
     this.stem = stem;
-    this.loudest = loudest;
     this.setLoop = setLoop;
+    this.peaks = peaks(player.stems.get(stem).buffer);
+    this.peak = Math.max(...this.peaks);
     this.element = fromTemplate("row");
     this.element.setAttribute("aria-label", titled(stem));
     this.element.querySelector("h2").textContent = titled(stem);
@@ -37,8 +37,8 @@ export class Row {
     this.recolour = () => this.surfer.setOptions(colours());
   }
 
-  /** Draw the waveform; the element must be in the page. */
-  draw() {
+  /** Draw the waveform; the element must be in the page. @param {number} loudest - sample, which fills the height */
+  draw(loudest) {
     const { buffer } = this.player.stems.get(this.stem);
     this.loop = new LoopRegion(() => this.player.loop, this.setLoop);
     this.surfer = WaveSurfer.create({
@@ -50,9 +50,10 @@ export class Row {
       barGap: 1.5,
       barRadius: 2,
       hideScrollbar: true,
-      peaks: [peaks(buffer)],
+      peaks: [this.peaks],
       duration: buffer.duration,
-      maxPeak: this.loudest,
+      normalize: true, // without it, maxPeak is nothing
+      maxPeak: loudest,
       cspNonce: nonce,
       plugins: [this.loop.plugin],
     });
