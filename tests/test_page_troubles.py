@@ -163,9 +163,8 @@ def test_who_deletes_leaves_only_when_it_is_deleted(page, url, button):
     answer(page, "**/api/jobs/song", None, method="DELETE")
     page.on("dialog", lambda dialog: dialog.accept())
     page.goto(f"{url}#song")
-    if button == "Delete":  # the mixer needs sounds, which are not there; its button does not
+    if button == "Delete":  # without stems there is no mixer; the buttons do the same
         until(page, lambda: alerts(page))
-        page.evaluate("document.getElementById('mixer').hidden = false")
     press = page.locator("#song").get_by_role("button", name=button)
     press.click()
     until(page, lambda: alerts(page) == [f"{BROKEN}."])
@@ -192,6 +191,17 @@ def test_a_song_that_failed_can_be_deleted_where_it_says_so(page, url):
     page.evaluate("location.hash = 'other'")
     expect(page.get_by_role("button", name="Cancel")).to_be_visible()
     expect(page.get_by_role("button", name="Delete this song")).to_be_hidden()
+
+
+def test_a_song_that_cannot_be_played_can_be_deleted_where_it_says_so(page, url):
+    state = job(status="done", stems=["vocals"])
+    answer(page, "**/api/jobs/song", state)
+    answer(page, "**/api/jobs/song/events", event(state))
+    answer(page, "**/api/jobs/song/stems/vocals.wav", "no samples")
+    page.goto(f"{url}#song")
+    said = "This browser cannot play the stem vocals: it is empty, or too long."
+    until(page, lambda: alerts(page) == [said])
+    expect(page.get_by_role("button", name="Delete this song")).to_be_visible()
 
 
 def test_what_is_asked_for_in_vain_is_told_in_plain_words(page, url):

@@ -24,7 +24,9 @@ export class Player extends EventTarget {
 
   /** Add a stem. @param {string} name @param {ArrayBuffer} file */
   async add(name, file) {
-    const buffer = await this.context.decodeAudioData(file);
+    const buffer = await this.context.decodeAudioData(file).catch(() => {
+      throw new Error(`this browser cannot play the stem ${name}: it is empty, or too long`);
+    });
     const gain = new GainNode(this.context);
     const analyser = new AnalyserNode(this.context, { fftSize: 2048 });
     gain.connect(analyser).connect(this.context.destination);

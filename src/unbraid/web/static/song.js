@@ -47,6 +47,7 @@ export function show(id, { formats, models }) {
       $("waiting").hidden = true;
       if (leave && !open) leave();
       else if (leave) leaveMixer = leave;
+      else $("failed-delete").hidden = !open; // the mixer's is not in view
     } else {
       wait(job);
       if (Date.now() - announced > QUIET) {
