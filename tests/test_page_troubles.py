@@ -204,6 +204,13 @@ def test_a_song_that_cannot_be_played_can_be_deleted_where_it_says_so(page, url)
     expect(page.get_by_role("button", name="Delete this song")).to_be_visible()
 
 
+def test_the_longest_song_is_told_as_it_is(page, url):
+    limits = page.request.get(f"{url}/api/server").json()
+    answer(page, "**/api/server", limits | {"max_seconds": 90})
+    page.goto(url)
+    expect(page.locator("#limits")).to_have_text("Up to 1.5 min and 500 MB")
+
+
 def test_what_is_asked_for_in_vain_is_told_in_plain_words(page, url):
     answer(page, "**/api/example?*", None, method="POST")
     page.goto(url)

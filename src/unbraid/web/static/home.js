@@ -16,8 +16,7 @@ let timer = 0;
 
 export async function setUp() {
   limits = await patiently(api.server);
-  const minutes = Math.round(limits.max_seconds / 60);
-  $("limits").textContent = `Up to ${minutes} minutes and ${Math.round(limits.max_bytes / 2 ** 20)} MB`;
+  $("limits").textContent = `Up to ${+(limits.max_seconds / 60).toFixed(2)} min and ${Math.round(limits.max_bytes / 2 ** 20)} MB`;
   offer(limits);
   const hours = limits.keep_seconds / 3600;
   $("kept").textContent = `Songs are removed ${hours >= 1 ? `${+hours.toFixed(1)} h` : `${Math.round(hours * 60)} min`} after they are done.`;
