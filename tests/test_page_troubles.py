@@ -211,6 +211,17 @@ def test_the_longest_song_is_told_as_it_is(page, url):
     expect(page.locator("#limits")).to_have_text("Up to 1.5 min and 500 MB")
 
 
+def test_delete_stays_in_its_place_when_a_song_begins(page, url):
+    state = job(status="queued")
+    page.route("**/api/jobs", lambda route: route.fulfill(json=[state]))
+    page.goto(url)
+    button = page.get_by_role("button", name="Delete song")
+    before = button.bounding_box()
+    state |= job(status="running")
+    expect(page.locator("#songs progress")).to_be_visible()
+    assert button.bounding_box() == before
+
+
 def test_what_is_asked_for_in_vain_is_told_in_plain_words(page, url):
     answer(page, "**/api/example?*", None, method="POST")
     page.goto(url)
