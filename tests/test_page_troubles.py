@@ -193,6 +193,20 @@ def test_a_song_that_failed_can_be_deleted_where_it_says_so(page, url):
     expect(page.get_by_role("button", name="Delete this song")).to_be_hidden()
 
 
+def test_a_song_that_someone_deleted_is_as_good_as_deleted(page, url):
+    state = job(status="failed", error="it is silent")
+    page.route("**/api/jobs", lambda route: route.fulfill(json=[state]))
+    answer(page, "**/api/jobs/song", state)
+    answer(page, "**/api/jobs/song", {"detail": "no such song"}, 404, method="DELETE")
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.goto(f"{url}#song")
+    page.get_by_role("button", name="Delete this song").click()
+    expect(page.locator("#home")).to_be_visible()
+    page.get_by_role("button", name="Delete song").click()
+    expect(page.locator("#live")).to_have_text("Deleted")
+    assert alerts(page) == []
+
+
 def test_a_song_that_cannot_be_played_can_be_deleted_where_it_says_so(page, url):
     state = job(status="done", stems=["vocals"])
     answer(page, "**/api/jobs/song", state)

@@ -1,6 +1,6 @@
 // The server's API; the page uses nothing else. Addresses begin at the page's: a proxy may put it anywhere.
 
-import { ConnectionError, Refusal } from "./errors.js";
+import { ConnectionError, GONE, Refusal } from "./errors.js";
 
 /** What the server answers; what it refuses is an error that says why. */
 export const call = (path, options) => ask(path, (response) => response.json(), options);
@@ -24,7 +24,8 @@ const stemPath = (id, stem, format) => `jobs/${id}/stems/${stem}.${format}`;
 export const server = () => call("server");
 export const jobs = () => call("jobs");
 export const job = (id) => call(`jobs/${id}`);
-export const remove = (id) => call(`jobs/${id}`, { method: "DELETE" });
+/** Remove a song; one that is gone already is as good. */
+export const remove = (id) => call(`jobs/${id}`, { method: "DELETE" }).catch((error) => { if (error.status !== GONE) throw error; });
 export const example = (model) => call(`example?${query({ model })}`, { method: "POST" });
 export const again = (id, model) => call(`jobs/${id}/again?${query({ model })}`, { method: "POST" });
 export const uploadUrl = (name, model) => `api/jobs?${query({ name, model })}`;

@@ -1,5 +1,7 @@
 // What can go wrong between the page and the server.
 
+export const GONE = 404; // status of HTTP
+
 /** No answer came. */
 export class ConnectionError extends Error {
   constructor() {

@@ -1,9 +1,9 @@
 // Following a song on the server, also through a connection that breaks.
 
 import * as api from "./api.js";
+import { GONE } from "./errors.js";
 
 const RETRY = 2000; // ms
-const GONE = 404;
 
 /**
  * Tell a song's states until it is finished.
