@@ -2,6 +2,7 @@
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -154,6 +155,30 @@ def test_long_blocks_of_a_few_hertz_are_cut_before_they_are_resampled(separator)
     assert max(block["vocals"].shape[1] for block in blocks) == 500
     whole = {stem: np.concatenate([block[stem] for block in blocks], 1) for stem in blocks[0]}
     names_sum_to(whole, mixture)
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.float16, torch.float64])
+def test_blocks_are_taken_as_arrays_are(separator: Separator, kind: Any) -> None:
+    mixture = music(1000)
+    is_torch = isinstance(kind, torch.dtype)
+    block = torch.from_numpy(mixture).to(kind) if is_torch else mixture.astype(kind)
+    (stems,) = separator.blocks([block], RATE, 2)
+    assert stems["vocals"].dtype == np.float32
+    names_sum_to(stems, np.asarray(block, np.float32))
+
+
+@pytest.mark.parametrize(
+    ("block", "given"),
+    [
+        (np.zeros((100, 2), np.float32), r"float32 \[100, 2\]"),  # as soundfile has them
+        (np.zeros(100, np.float32), r"float32 \[100\]"),
+        (np.zeros((1, 100), np.float32), r"float32 \[1, 100\]"),
+        (np.zeros((2, 100), np.int16), r"int16 \[2, 100\]"),
+    ],
+)
+def test_bad_blocks(separator: Separator, block: np.ndarray, given: str) -> None:
+    with pytest.raises(AudioError, match=rf"is floating \[2, samples\], not {given}"):
+        list(separator.blocks([block], RATE, 2))
 
 
 @pytest.mark.parametrize("rate", [0, -1, float("nan"), float("inf")])

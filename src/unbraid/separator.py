@@ -18,6 +18,7 @@ from torch import nn
 from unbraid import notices
 from unbraid.arrays import Array, checked, like
 from unbraid.audio import AudioReader, AudioWriter, Resampler, quantize
+from unbraid.audio.files import as_numpy
 from unbraid.audio.info import LOSSY_FORMATS, Block
 from unbraid.errors import AudioError, ConfigError, UnbraidWarning
 from unbraid.gating import gated
@@ -170,7 +171,7 @@ class Separator:
         minute of song later.
 
         Args:
-            mixture: float32 blocks `[channels, samples]` of any lengths.
+            mixture: floating blocks `[channels, samples]` of any lengths, 1.0 is full scale.
             sample_rate: Hz.
             channels: of the blocks.
             bit_depth: `16`, `24` or `32f`: the targets are rounded to it before they are taken
@@ -183,6 +184,7 @@ class Separator:
             Blocks `[channels, samples]` of each stem; in total as long as the mixture.
 
         Raises:
+            AudioError: if a block is not floating `[channels, samples]`, or there is no such rate.
             ModelError: if the network makes something that is not finite, or the device's memory
                 does not hold a segment.
         """
@@ -196,7 +198,7 @@ class Separator:
         waiting: deque[Block] = deque()
         down = Resampler(2, sample_rate, self.sample_rate)
         up = Resampler(2 * (len(self.stems) - 1), self.sample_rate, sample_rate)
-        front = keeping(pieces(mixture, sample_rate), waiting)
+        front = keeping(pieces(_checked_blocks(mixture, channels), sample_rate), waiting)
         fronts = (torch.from_numpy(block) for block in resampled(front, down))
         run = self._runner
         separated = crossfaded(fronts, run, self._segment, self._fade, run.batch_size, run.map)
@@ -313,6 +315,18 @@ class Separator:
             residual -= stems[stem]
         stems[self.stems[-1]] = residual
         return stems
+
+
+def _checked_blocks(blocks: Iterable[Block], channels: int) -> Iterator[Block]:
+    """The blocks as float32; AudioError for one that is not floating `[channels, samples]`."""
+    for block in blocks:
+        audio = as_numpy(block)
+        if audio.ndim != 2 or len(audio) != channels or audio.dtype.kind != "f":
+            raise AudioError(
+                f"a block of the mixture is floating [{channels}, samples], not"
+                f" {audio.dtype} {list(audio.shape)}"
+            )
+        yield np.asarray(audio, np.float32)
 
 
 def _check_apart(target: Path, path: str | Path) -> None:
