@@ -395,6 +395,9 @@ def test_unknown_stem(separator: Separator, tmp_path: Path) -> None:
     [
         ({"name": "{album}/{stem}.{ext}"}, "its fields are {track}"),
         ({"name": "{track}.{ext}"}, "several stems"),
+        ({"format": "aac"}, "format 'aac': give 'wav', 'flac', 'mp3', 'ogg', 'opus'"),
+        ({"format": ".flac"}, "format '.flac': give"),
+        ({"format": "MP3"}, "format 'MP3': give"),
         ({"format": "mp3", "bit_depth": "24"}, "no bit depth"),
         ({"format": "flac", "bit_depth": "32f"}, "no 32-bit float"),
         ({"bit_depth": "8"}, "bit_depth '8': give 'auto', '16', '24', '32f'"),

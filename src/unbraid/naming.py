@@ -6,7 +6,7 @@ import string
 from collections.abc import Collection
 from pathlib import PurePath
 
-from unbraid.audio.info import LOSSY_FORMATS
+from unbraid.audio.info import FORMATS, LOSSY_FORMATS
 from unbraid.audio.quantize import BIT_DEPTHS
 from unbraid.errors import ConfigError
 
@@ -21,8 +21,8 @@ def check_output(name: str, stems: Collection[str], format: str, bit_depth: str)
         bit_depth: "auto" (as the song), "16", "24" or "32f".
 
     Raises:
-        ConfigError: a template that is malformed or has one path for several stems, an unknown bit
-            depth, or a format that cannot hold it.
+        ConfigError: a template that is malformed or has one path for several stems, an unknown
+            format or bit depth, or a format that cannot hold it.
     """
     try:
         parts = list(string.Formatter().parse(name))
@@ -35,6 +35,8 @@ def check_output(name: str, stems: Collection[str], format: str, bit_depth: str)
         raise ConfigError(f"name {name!r} must end with '.{{ext}}'")
     if len(stems) > 1 and "stem" not in fields:
         raise ConfigError(f"name {name!r} must contain {{stem}}: several stems are written")
+    if format not in FORMATS:
+        raise ConfigError(f"format {format!r}: give {', '.join(map(repr, FORMATS))}")
     if bit_depth not in ("auto", *BIT_DEPTHS):
         raise ConfigError(
             f"bit_depth {bit_depth!r}: give 'auto', {', '.join(map(repr, BIT_DEPTHS))}"

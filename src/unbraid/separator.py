@@ -248,8 +248,8 @@ class Separator:
 
         Raises:
             AudioError: if the input can't be read or the output can't be written.
-            ConfigError: for an unknown stem, a bad template, a bit depth that the format cannot
-                hold, or a stem that would replace the input.
+            ConfigError: for an unknown stem or format, a bad template, a bit depth that the format
+                cannot hold, or a stem that would replace the input.
         """
         wanted = (stems,) if isinstance(stems, str) else tuple(stems or self.stems)
         for stem in wanted:

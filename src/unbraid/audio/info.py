@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Block = NDArray[np.float32]  # [channels, samples]
-LOSSY_FORMATS = ("mp3", "ogg", "opus")  # of those to write
+LOSSY_FORMATS = ("mp3", "ogg", "opus")
+FORMATS = ("wav", "flac", *LOSSY_FORMATS)  # to write
 
 
 @dataclass(frozen=True)
