@@ -185,6 +185,12 @@ def test_names_and_missing_folders(tmp_path, name):
     assert load_audio(path)[0].shape == (2, 2000)
 
 
+@pytest.mark.parametrize("suffix", [".wav", ".flac", ".mp3"])
+def test_a_rate_that_is_a_whole_float_is_one_like_any_other(tmp_path, suffix):
+    path = save_audio(tmp_path / f"a{suffix}", noise(2000), RATE / 2)
+    assert probe(path).sample_rate == 22050
+
+
 @pytest.mark.parametrize(
     ("name", "rate", "channels", "bit_depth", "message"),
     [

@@ -72,6 +72,7 @@ class AudioWriter:
         self.samples = 0
         self._suffix = self.path.suffix.lower()
         self._check_format()
+        self.sample_rate = int(sample_rate)  # 22050.0 is half of 44100 and a rate like any
         with self._errors():
             _check_target(self.path)
             self._made = make(self.path.parent)
