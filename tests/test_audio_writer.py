@@ -195,7 +195,7 @@ def test_a_rate_that_is_a_whole_float_is_one_like_any_other(tmp_path, suffix):
     ("name", "rate", "channels", "bit_depth", "message"),
     [
         ("a.mp3", RATE, 6, "16", "2 channels, not 6"),
-        ("a.mp3", 96000, 2, "16", "96000 Hz"),
+        ("a.mp3", 96000, 2, "16", r"96000 Hz .*48000\); use .wav"),
         ("a.opus", RATE, 2, "16", "44100 Hz"),
         ("a.ogg", 384000, 2, "16", "384000 Hz"),
         ("a.ogg", RATE, 300, "16", "300"),
@@ -203,7 +203,7 @@ def test_a_rate_that_is_a_whole_float_is_one_like_any_other(tmp_path, suffix):
         ("a.flac", 700000, 2, "16", "700000 Hz"),
         ("a.flac", RATE, 2, "32f", "16 or 24"),
         ("a.wav", RATE, 2, "8", "16 or 24 or 32f"),
-        ("a.wav", 0, 2, "16", "0 Hz"),
+        ("a.wav", 0, 2, "16", r"0 Hz .*1048575\)$"),
         ("a.wav", RATE, 0, "16", "not 0"),
         ("a.wav", RATE, 44100, "16", "is the array"),
         ("a.xyz", RATE, 2, "16", "use one of .wav, .flac"),

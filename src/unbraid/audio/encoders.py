@@ -142,7 +142,8 @@ def check_layout(path: PurePath, sample_rate: int, channels: int) -> None:
         raise AudioError(f"{path}: {format} holds 1 to {most} channels, not {channels}; {advice}")
     if sample_rate not in rates:
         span = f"1 to {rates[-1]}" if isinstance(rates, range) else ", ".join(map(str, rates))
-        raise AudioError(f"{path}: {format} cannot hold {sample_rate} Hz (only {span})")
+        advice = "; use .wav" if sample_rate in _WAV_RATES else ""
+        raise AudioError(f"{path}: {format} cannot hold {sample_rate} Hz (only {span}){advice}")
 
 
 class LibsndfileEncoder:
