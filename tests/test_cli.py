@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from unbraid.audio import load_audio, probe, save_audio
@@ -292,6 +293,32 @@ def test_interrupting_leaves_no_partial_file(tmp_path, model, long_songs, number
     assert process.returncode == 130
     assert said.split() == ["cancelled"]
     assert files_in(tmp_path / "out") == set()
+
+
+INTERRUPTED_BY_ITSELF = """
+import os, signal, sys
+within = False
+def watch(frame, event, arg):
+    global within
+    if event.startswith("c_") and getattr(arg, "__name__", "") == "_c10d_init":
+        within = event == "c_call"
+    elif event == "call" and within:
+        sys.setprofile(None)
+        os.kill(os.getpid(), signal.SIGINT)
+sys.setprofile(watch)
+from unbraid.cli import main
+main()
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no signals")
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="nothing to interrupt in")
+def test_interrupting_where_torch_calls_python_back_ends_like_anywhere_else(tmp_path, model):
+    songs = [str(make_song(tmp_path / name)) for name in ("a.wav", "b.wav")]
+    flags = ["-o", str(tmp_path / "out"), "--model", str(model), "--jobs", "2"]
+    command = [sys.executable, "-c", INTERRUPTED_BY_ITSELF, "separate", *songs, *flags]
+    done = subprocess.run(command, capture_output=True, text=True, preexec_fn=heeding)
+    assert (done.returncode, done.stderr) == (130, "cancelled\n")
 
 
 def test_lines_of_progress_count_from_when_the_separation_begins(tmp_path, monkeypatch, capsys):

@@ -144,9 +144,9 @@ def _separate_at_once(
     on_progress: Callable[[Task, float], None],
     finish: Callable[[Result], None],
 ) -> None:
+    make_separator()  # a model or device that cannot be had fails here, not in every worker
     import torch
 
-    make_separator()  # a model or device that cannot be had fails here, not in every worker
     context = get_context("spawn")  # a fork of a process with torch's threads can hang
     fractions = context.SimpleQueue()
     cancelled = context.Event()
