@@ -205,10 +205,21 @@ def test_existing_output_is_skipped_only_if_all_of_it_is_there(tmp_path):
 
 def test_a_flac_that_became_float_wav_counts_as_there(tmp_path):
     song = make_song(tmp_path / "a.wav")
-    for name in ["vocals.wav", "accompaniment.flac"]:
-        make_song(tmp_path / "out/a" / name)
+    make_song(tmp_path / "out/a/accompaniment.flac")
+    save_audio(tmp_path / "out/a/vocals.wav", np.array([0.5, -1.5], np.float32), 8000)
     results = run([song], tmp_path / "out", format="flac", skip_existing=True)
     assert results["a.wav"].status == "skipped"
+
+
+@pytest.mark.parametrize("bit_depth", ["16", "32f"])
+def test_a_wav_that_a_flac_would_have_held_counts_for_none(tmp_path, bit_depth):
+    song = make_song(tmp_path / "a.wav")
+    run([song], tmp_path / "out", bit_depth=bit_depth)
+    (result,) = run([song], tmp_path / "out", format="flac", skip_existing=True).values()
+    assert result.status == "done"
+    assert files_in(tmp_path / "out") == {
+        f"a/{stem}.{suffix}" for stem in STEMS for suffix in ("wav", "flac")
+    }
 
 
 def test_songs_with_the_same_output_are_errors_that_name_each_other(tmp_path):

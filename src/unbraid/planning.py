@@ -10,6 +10,7 @@ from typing import Literal
 
 from unbraid.audio import probe
 from unbraid.audio.encoders import check_layout
+from unbraid.audio.files import exceeds_full_scale
 from unbraid.errors import AudioError, ConfigError, UnbraidError, describe
 from unbraid.folders import check_folder, is_there
 from unbraid.naming import check_output, forms_of
@@ -137,9 +138,7 @@ def plan(
     for song, paths in outputs.items():
         try:
             _check_clashes(song, paths, owners)
-            if options.skip_existing and all(
-                any(map(exists, forms_of(path))) for path in paths.values()
-            ):
+            if options.skip_existing and all(_written(path, exists) for path in paths.values()):
                 results.append(Result(song, "skipped", paths))
                 continue
             _check_inputs(paths, inputs)
@@ -150,6 +149,17 @@ def plan(
             continue
         tasks.append(Task(song, paths.get("plot"), duration))
     return tasks, results
+
+
+def _written(path: PurePath, exists: Callable[[PurePath], bool]) -> bool:
+    """Whether a file is there, or the float WAV that a FLAC file became; another WAV is none."""
+    if exists(path):
+        return True
+    others = [form for form in forms_of(path) if form != path and exists(form)]
+    try:
+        return any(not isinstance(form, Path) or exceeds_full_scale(form) for form in others)
+    except AudioError:  # a file that is no audio is no stem
+        return False
 
 
 def _checked_duration(song: Path, paths: dict[str, PurePath]) -> float | None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from unbraid.audio.info import Block
+from unbraid.audio.quantize import exceeds
 from unbraid.audio.reader import AudioReader
 from unbraid.audio.resample import Resampler
 from unbraid.audio.writer import AudioWriter
@@ -73,6 +74,21 @@ def save_audio(
         for start in range(0, array.shape[1], _BLOCK):
             writer.write(array[:, start : start + _BLOCK].astype(np.float32))
     return writer.path
+
+
+def exceeds_full_scale(path: str | os.PathLike[str]) -> bool:
+    """Whether no file of integers holds a file's samples.
+
+    Raises:
+        AudioError: as `AudioReader` does.
+    """
+    with AudioReader(path) as reader:
+        if reader.info.bit_depth != "32f":
+            return False
+        while (block := reader.read(_BLOCK)).shape[1]:
+            if exceeds(float(block.min()), float(block.max()), 24):
+                return True
+    return False
 
 
 def as_numpy(audio: Any) -> np.ndarray:

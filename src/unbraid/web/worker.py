@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unbraid.audio import AudioReader, AudioWriter
-from unbraid.audio.quantize import exceeds
+from unbraid.audio.files import exceeds_full_scale
 from unbraid.errors import AudioError, UnbraidError, UnbraidWarning, describe
 from unbraid.planning import Options, Task
 from unbraid.songs import Song
@@ -94,19 +94,8 @@ def separate(
         if "\n" in result.error:  # a traceback
             raise RuntimeError(result.error)
         raise AudioError(result.error)
-    loud = [stem for stem, path in result.files.items() if _is_loud(Path(path))]
+    loud = [stem for stem, path in result.files.items() if exceeds_full_scale(path)]
     return {"stems": list(result.files), "loud": loud, "warnings": result.warnings}
-
-
-def _is_loud(path: Path) -> bool:
-    """Whether a stem exceeds full scale, so that no file of integers holds it."""
-    with AudioReader(path) as reader:
-        if reader.info.bit_depth != "32f":
-            return False
-        while (block := reader.read(_BLOCK)).shape[1]:
-            if exceeds(float(block.min()), float(block.max()), 24):
-                return True
-    return False
 
 
 def encode(report: Callable[[float], None], source: str, target: str) -> dict[str, Any]:
