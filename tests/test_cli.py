@@ -92,6 +92,7 @@ def test_the_package_offers_its_public_names_without_importing_torch():
         "import sys, unbraid\n"
         "assert {'Separator', 'Separation', 'load_audio', 'save_audio'} <= set(dir(unbraid))\n"
         "assert issubclass(unbraid.AudioError, unbraid.UnbraidError)\n"
+        "assert issubclass(unbraid.UnbraidWarning, UserWarning)\n"
         "assert 'torch' not in sys.modules\n"
         "from unbraid import Separator, Separation, load_audio, save_audio, list_models\n"
         "assert not hasattr(unbraid, 'nothing')"

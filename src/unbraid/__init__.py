@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from unbraid.audio import load_audio, save_audio
-    from unbraid.errors import AudioError, ConfigError, ModelError, UnbraidError
+    from unbraid.errors import AudioError, ConfigError, ModelError, UnbraidError, UnbraidWarning
     from unbraid.models import list_models
     from unbraid.separator import Separation, Separator
 
@@ -20,6 +20,7 @@ __all__ = [
     "Separation",
     "Separator",
     "UnbraidError",
+    "UnbraidWarning",
     "__version__",
     "list_models",
     "load_audio",
@@ -33,6 +34,7 @@ _HOMES = {
     "Separation": "unbraid.separator",
     "Separator": "unbraid.separator",
     "UnbraidError": "unbraid.errors",
+    "UnbraidWarning": "unbraid.errors",
     "list_models": "unbraid.models",
     "load_audio": "unbraid.audio",
     "save_audio": "unbraid.audio",
