@@ -132,7 +132,8 @@ class Spleeter(nn.Module):
     def in_frames(self, evidence: Tensor, samples: int) -> Tensor:
         """Evidence of cells as that of the frames, a hop each, that so many samples begin."""
         frames = -(-samples // self.config.hop)
-        return evidence.repeat_interleave(self.multiple, -1)[..., :frames]
+        each = evidence.unsqueeze(-1).expand(*evidence.shape, self.multiple)
+        return each.flatten(3)[..., :frames]  # repeat_interleave would break the export
 
     def masks(self, spectrum: Tensor) -> tuple[Tensor, Tensor]:
         """What becomes of a mixture's spectrogram `[b, 2, f, t]`.
