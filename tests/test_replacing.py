@@ -27,3 +27,10 @@ def test_a_full_disk_is_told_with_the_file_and_leaves_nothing(tmp_path: Path, pl
         raise OSError(errno.ENOSPC, "No space left on device")
     assert raised.value.filename == str(path)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_cannot_be_made_leaves_none_above_it(tmp_path: Path) -> None:
+    path = tmp_path / "new" / ("x" * 300) / "a.txt"
+    with pytest.raises(OSError, match="too long"), replacing(path):
+        pass
+    assert not list(tmp_path.iterdir())

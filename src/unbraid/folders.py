@@ -29,13 +29,17 @@ def check_folder(folder: Path) -> None:
 
 
 def make(folder: Path) -> list[Path]:
-    """Make a folder, and those above it that are missing.
+    """Make a folder, and those above it that are missing, or none of them.
 
     Returns:
         Those that were, the innermost first.
     """
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        remove_empty(filter(os.path.exists, missing))
+        raise
     return missing
 
 
