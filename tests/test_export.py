@@ -254,6 +254,7 @@ def test_files_that_are_not_exported_networks(tmp_path, exported: Path) -> None:
         (checkpoint.read_info, "segment", None),
         (OnnxNetwork, "segment", None),
         (OnnxNetwork, "hop", "x"),
+        (OnnxNetwork, "grid", None),
         (OnnxNetwork, "targets", "null"),
         (OnnxNetwork, "gates", None),
         (OnnxNetwork, "gates", "x"),

@@ -166,7 +166,7 @@ def _config(metadata: dict[str, str]) -> OnnxConfig:
         residual=metadata["residual"],
         sample_rate=int(metadata["sample_rate"]),
         hop=int(metadata["hop"]),
-        grid=int(metadata.get("grid", metadata["hop"])),
+        grid=int(metadata["grid"]),
         segment=int(metadata["segment"]),
     )
 
