@@ -150,6 +150,17 @@ def test_what_evaluate_wrote_can_be_heard(tmp_path):
     assert [track.name for track in material.tracks] == ["Song 0"]
 
 
+@pytest.mark.parametrize("place", [".", "reference", "alpha"])
+def test_hidden_folders_are_neither_systems_nor_songs(tmp_path, place):
+    folder = make_test(tmp_path, songs=1)
+    (folder / place / ".unbraid").mkdir()
+
+    material = find_material(folder)
+
+    assert [*material.systems] == [*SYSTEMS]
+    assert [track.name for track in material.tracks] == ["Song 0"]
+
+
 def missing_stem(folder: Path) -> None:
     (folder / "beta" / "Song 1" / "vocals.wav").unlink()
 

@@ -53,9 +53,7 @@ def find_material(folder: Path) -> Material:
     systems = {
         path.name: Folder(path / inside)
         for path in folders
-        if path.name not in (REFERENCE, RATINGS, MIXTURE)
-        and path.name[0] != "."
-        and (path / inside).is_dir()
+        if path.name not in (REFERENCE, RATINGS, MIXTURE) and (path / inside).is_dir()
     }
     if ANCHOR in systems:
         raise DataError(f"{folder / ANCHOR}: a system cannot be named {ANCHOR!r}: rename it")
@@ -84,7 +82,9 @@ def find_material(folder: Path) -> Material:
 
 
 def _folders(path: Path) -> list[Path]:
+    """Those in a folder, but for hidden ones, which programs leave behind."""
     try:
-        return [inner for inner in sorted(path.iterdir()) if inner.is_dir()]
+        inside = [inner for inner in sorted(path.iterdir()) if inner.name[0] != "."]
+        return [inner for inner in inside if inner.is_dir()]
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({reason(error)})") from None
