@@ -278,6 +278,15 @@ def test_a_graph_keeps_its_segment_and_device(exported: Path) -> None:
     Separator.from_pretrained(exported, segment=SEGMENT, device="cpu")
 
 
+def test_a_graph_stays_on_the_processor_where_there_is_a_gpu(exported: Path, monkeypatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr("unbraid.runner._fault", lambda device: None)
+    separator = Separator.from_pretrained(exported)
+    assert (separator.device.type, separator.precision) == ("cpu", "float32")
+    with pytest.raises(ConfigError, match="computes in float32"):
+        Separator.from_pretrained(exported, precision="bfloat16")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
