@@ -73,6 +73,13 @@ def test_songs_of_any_length_come_out_whole(cells: int, more: int) -> None:
     assert (gains(whole, 3 * HOP) == 1).all()
 
 
+@pytest.mark.parametrize("samples", [11, 19, 23])
+def test_a_gate_shuts_alike_where_the_song_ends_within_a_cell(samples: int) -> None:
+    audio, evidence = whole = song(2, -3, -3, -3, -3)
+    cut = audio[..., :samples], evidence[..., : -(-samples // HOP)]
+    torch.testing.assert_close(gains(cut), gains(whole)[:, :samples], rtol=0, atol=0)
+
+
 def test_a_song_without_a_sample() -> None:
     assert list(gated([], [Plain()], CELL, HOP)) == []
 
