@@ -22,7 +22,7 @@ def counting(network: nn.Module) -> Iterator[Cost]:
 
     def count(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         matrices = sum(weight.numel() for weight in layer.parameters() if weight.dim() > 1)
-        if isinstance(layer, nn.Linear | nn.LSTM):
+        if isinstance(layer, nn.Linear | nn.RNNBase):
             positions = inputs[0].numel() // inputs[0].shape[-1]
         elif isinstance(layer, nn.ConvTranspose1d | nn.ConvTranspose2d):
             positions = inputs[0].numel() // layer.in_channels
@@ -35,7 +35,7 @@ def counting(network: nn.Module) -> Iterator[Cost]:
     hooks = [
         layer.register_forward_hook(count)
         for layer in network.modules()
-        if isinstance(layer, nn.Linear | nn.LSTM | convolutions)
+        if isinstance(layer, nn.Linear | nn.RNNBase | convolutions)
     ]
     try:
         yield cost
