@@ -207,6 +207,13 @@ def test_progress_rises_to_one(separator: Separator) -> None:
     assert fractions[-1] == 1
 
 
+def test_progress_ends_at_one_where_a_song_is_longer_than_it_says(separator: Separator) -> None:
+    fractions: list[float] = []
+    blocks = separator.blocks([music(3 * RATE)], RATE, 2, progress=fractions.append, duration=1.5)
+    assert sum(block["vocals"].shape[1] for block in blocks) == 3 * RATE
+    assert max(fractions) == 1
+
+
 class Cancelled(Exception):
     pass
 
