@@ -235,12 +235,21 @@ def test_what_can_not_be_exported(tmp_path, model: Path, exported: Path) -> None
 
 
 def test_files_that_are_not_exported_networks(tmp_path, exported: Path) -> None:
-    damaged, foreign = tmp_path / "damaged.onnx", tmp_path / "foreign.onnx"
+    damaged, foreign, older = (
+        tmp_path / f"{name}.onnx" for name in ("damaged", "foreign", "older")
+    )
     damaged.write_bytes(exported.read_bytes()[:-1000])
     graph = onnx.load(exported)
+    metadata = {prop.key: prop.value for prop in graph.metadata_props}
+    onnx.helper.set_model_props(graph, {**metadata, "format": "unbraid-onnx-2"})
+    onnx.save(graph, older)
     del graph.metadata_props[:]
     onnx.save(graph, foreign)
-    for path, message in [(damaged, "export it again"), (foreign, "not of `unbraid export`")]:
+    for path, message in [
+        (damaged, "export it again"),
+        (foreign, "not of `unbraid export`"),
+        (older, "format 'unbraid-onnx-2'.*export it again"),
+    ]:
         with pytest.raises(ModelError, match=message):
             Separator.from_pretrained(path)
         with pytest.raises(ModelError, match=message):
