@@ -31,7 +31,7 @@ from torch.profiler import ProfilerActivity, profile, record_function
 from common import DEMO, RATE, lengthened, mixture
 from unbraid import cli
 from unbraid.audio import AudioReader, AudioWriter, Resampler
-from unbraid.models import checkpoint, spleeter
+from unbraid.models import checkpoint, presence, spleeter
 from unbraid.runner import Runner
 from unbraid.separator import Separator
 
@@ -44,6 +44,8 @@ STAGES = (  # what is called, and the stage that it is
     (spleeter, "centred_istft", "inverse STFT"),
     (spleeter.Spleeter, "with_evidence", "network, rest"),
     (Runner, "_estimate", "check that all is finite, copies"),
+    (presence.Gate, "remembered", "gate over the song"),
+    (presence.Gate, "scored", "gate over the song"),
     (Separator, "_complete", "residual and rounding"),
     (AudioWriter, "write", "writing"),
     (AudioWriter, "__exit__", "writing"),
