@@ -17,6 +17,7 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 
 from training_tree import scalars, training_tree
 from unbraid.errors import AudioError, ConfigError, DataError, ModelError, UnbraidError
+from unbraid.models.checkpoint import read_info
 from unbraid.training import fit
 from unbraid.training.lock import locked
 
@@ -161,12 +162,13 @@ def test_a_full_disk_ends_a_run_in_one_line_and_leaves_the_checkpoint_before(
         return write(path, content)
 
     monkeypatch.setattr(Path, "write_bytes", fill)
-    message = r"tiny ended: No space left on device: \S+best.ckpt; mend that, and go on .*--resume"
+    message = r"tiny ended: No space left on device: \S+\.ckpt; mend that, and go on .*--resume"
     with pytest.raises(UnbraidError, match=message) as raised:
         train(tree, tmp_path)
     assert "\n" not in str(raised.value)
     assert kept(tmp_path)["global_step"] == 2
-    assert [*last(tmp_path).parent.iterdir()] == [last(tmp_path)]
+    left = sorted(path.name for path in last(tmp_path).parent.iterdir())
+    assert left == ["best.ckpt", "last.ckpt"]
 
 
 def test_logs_that_a_full_disk_does_not_take_end_a_run_in_one_line_alone(
@@ -214,6 +216,43 @@ def test_a_timed_run_goes_on_by_the_clock(
     (line,) = [said for said in capsys.readouterr().err.splitlines() if "--minutes" in said]
     assert line == "a run of 0.01 minutes goes on; --minutes N changes that"
     assert kept(tmp_path)["callbacks"]["Clock"]["minutes"] == 0.01
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_a_run_that_goes_on_keeps_the_best_weights_before(
+    tree: Path, tmp_path: Path, moved: bool
+) -> None:
+    folder = tmp_path / "runs"
+    before = read_info(train(tree, folder, "run.steps=2"))
+    if moved:
+        folder = folder.rename(tmp_path / "elsewhere")
+    after = train(tree, folder, "optimizer.learning_rate=100", resume=last(folder))
+    best, worse = scalars(folder, "valid/sdr")
+    assert worse < best
+    assert read_info(after).sha256 == before.sha256
+
+
+def test_another_run_that_goes_on_from_a_checkpoint_has_a_best_of_its_own(
+    tree: Path, finished: Path, tmp_path: Path
+) -> None:
+    train(tree, tmp_path, "run.steps=6", resume=last(finished))
+    assert torch.load(last(tmp_path).with_name("best.ckpt"), weights_only=True)["global_step"] == 6
+
+
+def test_patience_goes_on_as_the_configuration_says(tree: Path, tmp_path: Path) -> None:
+    words = ["run.steps=100", "optimizer.learning_rate=1e-12"]
+    train(tree, tmp_path, *words, "run.patience=1")
+    assert kept(tmp_path)["global_step"] == 4
+    train(tree, tmp_path, *words, "run.patience=3", resume=last(tmp_path))
+    assert kept(tmp_path)["global_step"] == 8
+
+
+@pytest.mark.filterwarnings("error::UserWarning")
+def test_a_run_that_goes_on_in_the_midst_of_an_epoch_warns_of_nothing(
+    tree: Path, tmp_path: Path
+) -> None:
+    train(tree, tmp_path, "run.steps=3")
+    train(tree, tmp_path, resume=last(tmp_path))
 
 
 def test_the_progress_line_counts_to_no_last_epoch(

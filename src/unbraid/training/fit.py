@@ -19,10 +19,8 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import (
     Callback,
     Checkpoint,
-    EarlyStopping,
     EMAWeightAveraging,
     LearningRateMonitor,
-    ModelCheckpoint,
 )
 from lightning.pytorch.loggers import TensorBoardLogger
 from omegaconf import OmegaConf
@@ -33,7 +31,8 @@ from unbraid.models import build, checkpoint, find
 from unbraid.runner import is_out_of_memory
 from unbraid.training import processes, weights
 from unbraid.training.bar import Bar
-from unbraid.training.config import MONITORS, TrainConfig, read_config
+from unbraid.training.best import Best, Patience
+from unbraid.training.config import TrainConfig, read_config
 from unbraid.training.failures import in_one_line
 from unbraid.training.lock import locked
 from unbraid.training.music import Music
@@ -246,13 +245,7 @@ def _train(
     if trial.is_global_zero:
         folder.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(OmegaConf.create(asdict(config)), folder / "config.yaml")
-    best = ModelCheckpoint(
-        folder / "checkpoints",
-        "best",
-        monitor=config.run.monitor,
-        mode=MONITORS[config.run.monitor],
-        enable_version_counter=False,
-    )
+    best = Best(config.run.monitor, folder / "checkpoints", resume)
     trainer = _trainer(
         config,
         launch,
@@ -317,9 +310,7 @@ def _trainer(config: TrainConfig, launch: Launch, **options: Any) -> lightning.T
         raise ConfigError(f"run.accelerator {config.run.accelerator!r}: {message}") from error
 
 
-def _callbacks(
-    config: TrainConfig, folder: Path, clock: Clock, best: ModelCheckpoint
-) -> list[Callback]:
+def _callbacks(config: TrainConfig, folder: Path, clock: Clock, best: Best) -> list[Callback]:
     callbacks: list[Callback] = [
         clock,
         EMAWeightAveraging(decay=config.optimizer.ema),
@@ -328,8 +319,5 @@ def _callbacks(
         Last(folder / "checkpoints" / "last.ckpt"),
     ]
     if config.run.patience is not None:
-        monitor = config.run.monitor
-        callbacks.append(
-            EarlyStopping(monitor, mode=MONITORS[monitor], patience=config.run.patience)
-        )
+        callbacks.append(Patience(config.run.monitor, config.run.patience))
     return callbacks

@@ -38,6 +38,9 @@ def hush(level: int = logging.WARNING) -> None:
     for name in ("lightning.fabric", "lightning.pytorch"):
         logging.getLogger(name).setLevel(level)
     warnings.filterwarnings("ignore", r"Found \d+ module\(s\) in eval mode")  # by `run.init`
+    warnings.filterwarnings("ignore", r"Checkpoint directory .* exists and is not empty")
+    # that go on in the midst of an epoch: mixtures have no order that could be lost
+    warnings.filterwarnings("ignore", r"You're resuming from a checkpoint that ended before")
     warnings.filterwarnings("ignore", module=r"lightning\.pytorch\.utilities\._pytree")
 
 
