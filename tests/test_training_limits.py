@@ -203,7 +203,7 @@ def test_songs_without_singing_score_nothing(tree: Path, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("silent", "word"), [(["one"], ""), (["one", "two"], "run.monitor=valid/loss")]
 )
-@pytest.mark.filterwarnings("ignore:All-NaN slice encountered")
+@pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_songs_without_singing_may_be_among_others(
     tree: Path, tmp_path: Path, silent: list[str], word: str
 ) -> None:

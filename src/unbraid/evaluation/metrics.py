@@ -159,6 +159,22 @@ def frame_sdr(reference: Audio, estimate: Audio, sample_rate: int) -> NDArray[np
     return np.asarray(torch.stack(columns, -1).cpu())
 
 
+def median(values: NDArray[np.floating]) -> float:
+    """Median of the scores that are there.
+
+    Args:
+        values: dB, of any shape; NaN are left out.
+
+    Returns:
+        dB; NaN if there are none.
+
+    >>> median(np.array([1.0, math.nan, 3.0]))
+    2.0
+    """
+    there = values[~np.isnan(values)]
+    return float(np.median(there)) if there.size else math.nan
+
+
 def in_seconds(audio: Tensor, sample_rate: int) -> Tensor:
     """View of audio `[..., samples]` as BSS Eval v4's frames, `[..., frames, samples]`.
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from unbraid.errors import DataError
 from unbraid.evaluation.bsseval import FILTERED, METRICS, bsseval_v4
-from unbraid.evaluation.metrics import Audio, si_sdr, usdr
+from unbraid.evaluation.metrics import Audio, median, si_sdr, usdr
 from unbraid.replacing import replacing
 
 UNSHOWN = "SIR, ISR and SAR mean nothing, and are not shown"  # of lossy-coded references
@@ -49,7 +49,7 @@ class TrackScores:
         left_out = FILTERED if self.about.get("lossy") else ()
         targets = {
             target: {
-                name: _median(frames) for name, frames in metrics.items() if name not in left_out
+                name: median(frames) for name, frames in metrics.items() if name not in left_out
             }
             for target, metrics in self.frames.items()
         }
@@ -237,11 +237,6 @@ def _frame(second: int, metrics: Mapping[str, NDArray[np.float64]]) -> dict[str,
 
 def _rounded(value: float) -> float:
     return round(float(value), 5) if math.isfinite(value) else math.nan
-
-
-def _median(values: NDArray[np.float64]) -> float:
-    finite = values[~np.isnan(values)]
-    return float(np.median(finite)) if finite.size else math.nan
 
 
 def _aggregate(values: list[float]) -> Aggregate:

@@ -15,7 +15,7 @@ from torch import Tensor, distributed, nn
 
 from unbraid.data.conditions import treated
 from unbraid.errors import ConfigError, ModelError
-from unbraid.evaluation.metrics import below, frame_sdr, si_sdr, usdr
+from unbraid.evaluation.metrics import below, frame_sdr, median, si_sdr, usdr
 from unbraid.notices import silence_expected
 from unbraid.separator import Separator
 from unbraid.training.config import TrainConfig
@@ -145,7 +145,7 @@ class SeparationTask(lightning.LightningModule):
             for stem in separator.stems:
                 reference, estimate = stems[stem], estimates[stem]
                 self._scores[batch["name"], condition, stem] = {
-                    "sdr": float(np.nanmedian(frame_sdr(reference, estimate, rate))),
+                    "sdr": median(frame_sdr(reference, estimate, rate)),
                     "usdr": usdr(reference, estimate),
                     "si_sdr": si_sdr(reference, estimate),
                 }
@@ -184,13 +184,13 @@ class SeparationTask(lightning.LightningModule):
         for stem in sorted({stem for _, _, stem in scores}):
             of_stem = {key: value for key, value in scores.items() if key[2] == stem}
             for metric in ("sdr", "usdr", "si_sdr"):
-                median = float(np.nanmedian([value[metric] for value in of_stem.values()]))
-                self.log(f"valid/{stem}/{metric}", median, sync_dist=True)
+                values = np.array([value[metric] for value in of_stem.values()])
+                self.log(f"valid/{stem}/{metric}", median(values), sync_dist=True)
             for (song, condition, _), value in of_stem.items():
                 self.log(f"songs/{song} ({condition})/{stem}", value["sdr"], sync_dist=True)
         model: Any = self.model
         first = [value["sdr"] for key, value in scores.items() if key[2] == model.config.targets[0]]
-        self.log("valid/sdr", float(np.nanmedian(first)), prog_bar=True, sync_dist=True)
+        self.log("valid/sdr", median(np.array(first)), prog_bar=True, sync_dist=True)
         levels = _of_all_processes(self._levels)
         if levels:
             self.log("valid/leakage", float(np.median([*levels.values()])), sync_dist=True)
