@@ -367,6 +367,32 @@ def test_music_and_another_network_replace_the_base(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("words", "vocals", "songs"),
+    [
+        (["data.stems={}"], [], ["own"]),
+        (["data.stems={vocals: {mine: {path: /mine}}}"], ["mine"], ["own"]),
+        (["data.stems.vocals.mine.path=/mine"], ["base", "mine"], ["own"]),
+        (
+            ["data.songs={more: {path: /more}}", "data.songs.most.path=/m"],
+            ["base"],
+            ["more", "most"],
+        ),
+    ],
+)
+def test_sources_on_the_command_line_replace_those_of_the_file_if_they_are_given_whole(
+    tmp_path: Path, words: list[str], vocals: list[str], songs: list[str]
+) -> None:
+    path = tmp_path / "my.yaml"
+    path.write_text(
+        "name: my\nlicence: CC0\ndata_card: none\n"
+        "data: {stems: {vocals: {base: {path: /base}}}, songs: {own: {path: /own}}, valid: /valid}"
+    )
+    data = read_config(path, words).data
+    assert list(data.stems.get("vocals", {})) == vocals
+    assert list(data.songs) == songs
+
+
+@pytest.mark.parametrize(
     ("written", "message"),
     [
         ("base: nowhere.yaml", "base 'nowhere.yaml'.*no such file.*bandsplit"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -28,6 +29,7 @@ OPTIMIZERS = ("adamw", "adam")
 SCHEDULES = ("cosine", "constant")
 PRECISIONS = ("32-true", "16-mixed", "bf16-mixed")
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
+SOURCES = ("data.stems", "data.songs")
 MONITORS = {"valid/sdr": "max", "valid/loss": "min"}
 
 DECAY: Limit = ("at least 0 and below 1", lambda number: 0 <= number < 1)
@@ -176,7 +178,7 @@ def read_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
     A file may start from another one, its `base`: the name of a shipped configuration, or a path
     relative to the file. Maps of both are merged, except for those that stand for one choice:
     `data.stems`, `data.songs` and the `model` of another architecture replace the base's, and
-    `run.steps` its `run.epochs`.
+    `run.steps` its `run.epochs`. Words do the same, but for the `model`.
 
     Args:
         path: YAML file, or the name of a shipped one.
@@ -209,8 +211,8 @@ def overlay(
         ConfigError: see `read_config`.
     """
     try:
-        words = OmegaConf.from_dotlist(list(overrides))
-        return cast(Section, OmegaConf.to_object(OmegaConf.merge(schema, laid(stated, words))))
+        settings = OmegaConf.merge(schema, with_words(stated, overrides))
+        return cast(Section, OmegaConf.to_object(settings))
     except (OmegaConfBaseException, YAMLError, TypeError) as error:
         raise ConfigError(f"{path}: {one_line(error)}") from error
 
@@ -258,13 +260,18 @@ def laid(below: DictConfig, above: DictConfig) -> DictConfig:
     return cast(DictConfig, OmegaConf.merge(below, length, above))
 
 
+def with_words(stated: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    """Settings overlaid with `key=value` words, of which a map of sources is all that there is."""
+    below = deepcopy(stated)
+    for key in {word.partition("=")[0] for word in overrides} & set(SOURCES):
+        if OmegaConf.select(below, key) is not None:
+            OmegaConf.update(below, key, {}, merge=False)
+    return laid(below, OmegaConf.from_dotlist(list(overrides)))
+
+
 def _replaced(written: DictConfig) -> list[str]:
     """Maps that take the place of the base's, as mixing both would make no sense."""
-    choices = {
-        "data.stems": "data.stems",
-        "data.songs": "data.songs",
-        "model.architecture": "model",
-    }
+    choices = {key: key for key in SOURCES} | {"model.architecture": "model"}
     return [key for chosen, key in choices.items() if OmegaConf.select(written, chosen) is not None]
 
 

@@ -14,7 +14,7 @@ from yaml import YAMLError
 
 from unbraid.errors import ConfigError, UnbraidError
 from unbraid.models import build
-from unbraid.training.config import TrainConfig, laid, load, one_line, overlay
+from unbraid.training.config import TrainConfig, load, one_line, overlay, with_words
 from unbraid.training.trials import words
 
 # what names trials and their weights, where they run, and what they are compared by
@@ -107,7 +107,7 @@ def read_search(path: Path, overrides: Sequence[str] = ()) -> Search:
         ConfigError: for an unknown key or an impossible value, in the space, too.
     """
     try:
-        stated = laid(load(path), OmegaConf.from_dotlist([*overrides]))
+        stated = with_words(load(path), overrides)
         section = stated.pop("search", None)
     except (OmegaConfBaseException, YAMLError) as error:
         raise ConfigError(f"{path}: {one_line(error)}") from error
