@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from errno import ENOSPC
 from html.parser import HTMLParser
 from pathlib import Path
@@ -80,6 +81,17 @@ def test_the_page_holds_tables_drawings_pictures_and_sound(scores, tmp_path):
     assert "http" not in text
     for words in ["<b>first<b>", "second & third", "Песня", "best", "median", "worst"]:
         assert words in page.text
+
+
+def test_the_mixture_adds_nothing_and_leaves_the_drawings_their_scale(scores, tmp_path):
+    write_report([scores], tmp_path)
+    rows = (tmp_path / "report.md").read_text(encoding="utf-8").splitlines()
+    sar = {row.split(" | ")[5] for row in rows if row.startswith("| mixture")}
+    assert sar == {"**∞**"}
+    assert r"\textbf{$\infty$}" in (tmp_path / "report.tex").read_text(encoding="utf-8")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    ticks = {float(tick) for tick in re.findall(r'class="tick">([^<]+)<', page)}
+    assert max(ticks) < 100
 
 
 def test_the_tables_are_there_as_text(scores, tmp_path):

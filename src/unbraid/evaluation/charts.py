@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 COLOURS = ("#e8590c", "#1971c2", "#2f9e44", "#9c36b5", "#c2255c", "#0c8599", "#e8b50c", "#868e96")
 
+ENDLESS = 100.0  # dB: no error but that of rounding, as the SAR of a mixture, which adds nothing
+
 Values = Mapping[str, NDArray[np.float64]]  # system -> dB of each track
 _Scale = Callable[[float], float]  # dB -> place in the drawing
 
@@ -22,6 +24,8 @@ def colours(systems: Sequence[str]) -> dict[str, str]:
 def box_plot(metric: str, values: Values, tracks: Sequence[str], palette: Mapping[str, str]) -> str:
     """Boxes of the quartiles, whiskers to the furthest track within 1.5 box heights, all tracks.
 
+    What is `ENDLESS` is not drawn: all else would be a line beside it.
+
     Args:
         metric: title of the drawing.
         values: system -> dB of each track, `[tracks]`.
@@ -29,6 +33,9 @@ def box_plot(metric: str, values: Values, tracks: Sequence[str], palette: Mappin
         palette: system -> colour.
     """
     width, height, left, top, bottom = 52 + 58 * len(values), 230, 40, 26, 12
+    values = {
+        system: np.where(column < ENDLESS, column, np.nan) for system, column in values.items()
+    }
     finite = np.concatenate([column[np.isfinite(column)] for column in values.values()])
     if not finite.size:
         return ""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from unbraid.evaluation.bsseval import FILTERED
+from unbraid.evaluation.charts import ENDLESS
 from unbraid.evaluation.compare import Common, Scores, compare, interval, on_common_tracks
 
 if TYPE_CHECKING:
@@ -135,7 +136,9 @@ def _comparison(common: Mapping[str, Common]) -> Table:
 
 
 def _number(value: float, form: str = ".2f") -> str:
-    return "-" if math.isnan(value) else format(value, form)
+    if math.isnan(value):
+        return "-"
+    return "∞" if value >= ENDLESS else format(value, form)
 
 
 def _range(low: float, high: float) -> str:
@@ -203,6 +206,7 @@ _TEX = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     "…": r"\dots{}",
+    "∞": r"$\infty$",
 }
 
 
