@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from unbraid.audio import save_audio
 from unbraid.cli import app
 from unbraid.errors import DataError, UnbraidError
-from unbraid.evaluation import read_scores
+from unbraid.evaluation import read_folder, read_scores
 from unbraid.evaluation.bsseval import METRICS
 from unbraid.evaluation.compare import compare, interval, on_common_tracks
 from unbraid.evaluation.published import published
@@ -286,6 +286,17 @@ def test_published_scores_stand_beside_by_name(tmp_path):
     assert "openunmix (published)" in done.output
     (theirs,) = published("openunmix", ["BKS - Too Much"])
     assert f"{theirs.summary()['vocals']['SDR']:.2f}" in done.output
+    (kept,) = read_folder(tmp_path / "out/openunmix (published)")
+    assert kept.name == "BKS - Too Much"
+
+
+def test_published_scores_are_not_written_where_the_rest_is_refused(tmp_path):
+    data = write(tmp_path / "BKS - Too Much", vocals=noise(0), accompaniment=noise(1))
+    (tmp_path / "theirs").mkdir()
+    flags = ("--estimates", tmp_path / "theirs", "--published", "openunmix")
+    done = run("evaluate", "--data", data, *flags, "-o", tmp_path / "out")
+    assert isinstance(done.exception, DataError)
+    assert not (tmp_path / "out").exists()
 
 
 def made_up(**sdr: float) -> list[TrackScores]:

@@ -53,16 +53,17 @@ def evaluate(
     """
     require("eval", "scipy", "PIL")
     from unbraid.evaluation.progress import Lines, print_tables
-    from unbraid.evaluation.published import put_beside
+    from unbraid.evaluation.published import as_systems, put_beside
     from unbraid.evaluation.run import evaluate, select_tracks
     from unbraid.evaluation.systems import make_systems
 
     songs = select_tracks(data, tracks or [], split)
     names = model or ([] if estimates else [DEFAULT])
     systems = make_systems(names, estimates or [], device.value)
-    beside = put_beside(published or [], [song.name for song in songs], out)
+    beside = as_systems(published or [], [song.name for song in songs])
     lines = Lines(len(songs) * len(systems))
     scores = evaluate(songs, systems, out, jobs, device.value, lines.result)
+    put_beside(beside, out)
     print_tables({**scores, **beside})
     if lines.failed:
         raise typer.Exit(1)

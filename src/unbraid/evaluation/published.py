@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -46,15 +46,12 @@ def published(name: str, tracks: Collection[str] | None = None) -> list[TrackSco
     ]
 
 
-def put_beside(
-    names: Sequence[str], tracks: Collection[str], out: Path
-) -> dict[str, list[TrackScores]]:
-    """Published scores as systems of their own, written to the folder of an evaluation.
+def as_systems(names: Sequence[str], tracks: Collection[str]) -> dict[str, list[TrackScores]]:
+    """Published scores as systems of their own.
 
     Args:
         names: for `published`.
         tracks: names of the tracks that are evaluated.
-        out: folder of the scores.
 
     Returns:
         System -> its tracks.
@@ -70,12 +67,21 @@ def put_beside(
                 f"none of these tracks is published for {name}: they are the test set of MUSDB18"
             )
         systems[f"{name} (published)"] = scores
+    return systems
+
+
+def put_beside(systems: Mapping[str, Sequence[TrackScores]], out: Path) -> None:
+    """Writes published scores to the folder of an evaluation.
+
+    Args:
+        systems: from `as_systems`.
+        out: folder of the scores.
+    """
     for system, scores in systems.items():
         folder = out / system / "test"
         folder.mkdir(parents=True, exist_ok=True)
         for track in scores:
             write_scores(track, folder / f"{track.name}.json")
-    return systems
 
 
 def _frame(metrics: dict[str, float | None]) -> dict[str, np.ndarray]:
