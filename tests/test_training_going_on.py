@@ -270,6 +270,10 @@ def test_a_run_is_not_written_over(tree: Path, finished: Path) -> None:
         train(tree, finished, "optimizer.learning_rate=0.5")
     assert (finished / "tiny" / "tiny.safetensors").read_bytes() == weights
     train(tree, finished, "name=another", "run.steps=1")
+    of_another = finished / "another" / "checkpoints" / "last.ckpt"
+    with pytest.raises(ConfigError, match="tiny: holds a run"):
+        train(tree, finished, resume=of_another)
+    assert (finished / "tiny" / "tiny.safetensors").read_bytes() == weights
 
 
 class Seconds(Callback):

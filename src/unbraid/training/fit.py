@@ -269,8 +269,9 @@ def _train(
 
 def _check_folder(folder: Path, resume: Path | None) -> None:
     """Nothing is written over what another run has left."""
-    left = sorted((folder / "checkpoints").glob("*.ckpt"))
-    if left and not resume:
+    checkpoints = folder / "checkpoints"
+    left = sorted(checkpoints.glob("*.ckpt"))
+    if left and not (resume and resume.resolve().parent == checkpoints.resolve()):
         raise ConfigError(
             f"{folder}: holds a run; give this one another name=…, go on with that one by "
             f"--resume {left[-1]}, or remove the folder"
