@@ -398,7 +398,7 @@ def test_sources_on_the_command_line_replace_those_of_the_file_if_they_are_given
         ("base: nowhere.yaml", "base 'nowhere.yaml'.*no such file.*bandsplit"),
         ("base: mine.yaml", "leads back"),
         ("base: other.yaml", "leads back"),
-        ("base: bandsplit\ndata: 5", "DataConfig"),
+        ("base: bandsplit\ndata: 5", "data: holds settings of its own"),
         ("base: bandsplit\nmodel: 5", "model"),
         ("base: bandsplit\ndata: {stems: 5}", "stems"),
         ("- base: bandsplit", "not a map"),

@@ -56,6 +56,9 @@ IMPOSSIBLE = {
     "data.stems.vocals.all.share=-1": "data.stems.vocals.all.share must be at least 0, not -1",
     "data.augment.peak_decibels=[0,-18]": r"data.augment.peak_decibels must rise, not \[0, -18\]",
     "data.augment.silent=2": "data.augment.silent must be from 0 to 1, not 2",
+    "data.augment=0": "quick.yaml: data.augment: holds settings of its own, and is no value",
+    "data.augment.peak_decibels=[0]": "data.augment.peak_decibels: give as many values as",
+    "run.conditions=mono": "run.conditions: give a list",
     "data.augment.semitones=-1": "data.augment.semitones must be at least 0",
 }
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import reduce
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -30,6 +31,11 @@ SCHEDULES = ("cosine", "constant")
 PRECISIONS = ("32-true", "16-mixed", "bf16-mixed")
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
 SOURCES = ("data.stems", "data.songs")
+PLAIN = {  # what OmegaConf says, and what it means
+    "is not a subclass of": "holds settings of its own, and is no value",
+    "does not match type hint length": "give as many values as it has by default",
+    "is not a ListConfig": "give a list, as [a, b]",
+}
 MONITORS = {"valid/sdr": "max", "valid/loss": "min"}
 
 DECAY: Limit = ("at least 0 and below 1", lambda number: 0 <= number < 1)
@@ -210,11 +216,34 @@ def overlay(
     Raises:
         ConfigError: see `read_config`.
     """
+    settings = OmegaConf.create()
     try:
-        settings = OmegaConf.merge(schema, with_words(stated, overrides))
-        return cast(Section, OmegaConf.to_object(settings))
+        settings = with_words(stated, overrides)
+        return cast(Section, OmegaConf.to_object(OmegaConf.merge(schema, settings)))
     except (OmegaConfBaseException, YAMLError, TypeError) as error:
-        raise ConfigError(f"{path}: {one_line(error)}") from error
+        message = one_line(error)
+        if getattr(error, "full_key", "") is None:
+            message = f"{_refused(schema, settings)}: {message}"
+        raise ConfigError(f"{path}: {message}") from error
+
+
+def _refused(schema: type[Section], settings: DictConfig) -> str:
+    """Key of the first setting that OmegaConf refuses, for it does not always say."""
+    for keys, value in _leaves(settings):
+        alone = reduce(lambda inner, key: {key: inner}, reversed(keys), value)
+        try:
+            OmegaConf.merge(schema, alone)
+        except OmegaConfBaseException:
+            return ".".join(keys)
+    return "its settings"
+
+
+def _leaves(settings: DictConfig, above: tuple[str, ...] = ()) -> Iterator[tuple[Any, Any]]:
+    for key, value in settings.items():
+        if isinstance(value, DictConfig) and value:
+            yield from _leaves(value, (*above, str(key)))
+        else:
+            yield (*above, str(key)), value
 
 
 def _find(path: Path) -> Path:
@@ -287,6 +316,7 @@ def one_line(error: Exception) -> str:
     key = getattr(error, "full_key", None)
     known = getattr(error, "parent_node", None)
     message = str(error).splitlines()[0]
+    message = next((plain for said, plain in PLAIN.items() if said in message), message)
     if "not in" in message and known is not None:
         return f"no setting {key!r}; there are: {', '.join(map(str, known))}"
     return f"{key}: {message}" if key else message
