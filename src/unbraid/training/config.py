@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
-from functools import reduce
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import MarkedYAMLError, YAMLError
+from yaml import YAMLError
 
 from unbraid.data.conditions import CONDITIONS
 from unbraid.data.config import (
@@ -24,6 +23,7 @@ from unbraid.data.config import (
 )
 from unbraid.errors import ConfigError
 from unbraid.training.aims import LossConfig, TeacherConfig
+from unbraid.training.refusal import one_line, refused
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 OPTIMIZERS = ("adamw", "adam")
@@ -31,11 +31,6 @@ SCHEDULES = ("cosine", "constant")
 PRECISIONS = ("32-true", "16-mixed", "bf16-mixed")
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
 SOURCES = ("data.stems", "data.songs")
-PLAIN = {  # what OmegaConf says, and what it means
-    "is not a subclass of": "holds settings of its own, and is no value",
-    "does not match type hint length": "give as many values as it has by default",
-    "is not a ListConfig": "give a list, as [a, b]",
-}
 MONITORS = {"valid/sdr": "max", "valid/loss": "min"}
 
 DECAY: Limit = ("at least 0 and below 1", lambda number: 0 <= number < 1)
@@ -223,27 +218,8 @@ def overlay(
     except (OmegaConfBaseException, YAMLError, TypeError) as error:
         message = one_line(error)
         if getattr(error, "full_key", "") is None:
-            message = f"{_refused(schema, settings)}: {message}"
+            message = f"{refused(schema, settings)}: {message}"
         raise ConfigError(f"{path}: {message}") from error
-
-
-def _refused(schema: type[Section], settings: DictConfig) -> str:
-    """Key of the first setting that OmegaConf refuses, for it does not always say."""
-    for keys, value in _leaves(settings):
-        alone = reduce(lambda inner, key: {key: inner}, reversed(keys), value)
-        try:
-            OmegaConf.merge(schema, alone)
-        except OmegaConfBaseException:
-            return ".".join(keys)
-    return "its settings"
-
-
-def _leaves(settings: DictConfig, above: tuple[str, ...] = ()) -> Iterator[tuple[Any, Any]]:
-    for key, value in settings.items():
-        if isinstance(value, DictConfig) and value:
-            yield from _leaves(value, (*above, str(key)))
-        else:
-            yield (*above, str(key)), value
 
 
 def _find(path: Path) -> Path:
@@ -275,15 +251,16 @@ def _with_bases(path: Path, above: tuple[Path, ...]) -> DictConfig:
         raise ConfigError(f"{path}: base {str(base)!r}: {error}") from error
     below = _with_bases(base_path, (*above, path.resolve()))
     try:
-        for key in _replaced(written):
-            OmegaConf.update(below, key, {}, merge=False)
-        return laid(below, written)
+        return _laid(below, written, _replaced(written))
     except OmegaConfBaseException as error:
         raise ConfigError(f"{path}: {one_line(error)}") from error
 
 
-def laid(below: DictConfig, above: DictConfig) -> DictConfig:
-    """Settings over others, whose length in epochs ends where the length is given in steps."""
+def _laid(below: DictConfig, above: DictConfig, replaced: Collection[str]) -> DictConfig:
+    """Settings over others: keys that are replaced hold nothing of these, and steps end epochs."""
+    below = deepcopy(below)
+    for key in replaced:
+        OmegaConf.update(below, key, {}, merge=False)
     in_steps = OmegaConf.select(above, "run.steps") is not None
     length = {"run": {"epochs": None}} if in_steps and OmegaConf.select(below, "run") else {}
     return cast(DictConfig, OmegaConf.merge(below, length, above))
@@ -291,11 +268,8 @@ def laid(below: DictConfig, above: DictConfig) -> DictConfig:
 
 def with_words(stated: DictConfig, overrides: Sequence[str]) -> DictConfig:
     """Settings overlaid with `key=value` words, of which a map of sources is all that there is."""
-    below = deepcopy(stated)
-    for key in {word.partition("=")[0] for word in overrides} & set(SOURCES):
-        if OmegaConf.select(below, key) is not None:
-            OmegaConf.update(below, key, {}, merge=False)
-    return laid(below, OmegaConf.from_dotlist(list(overrides)))
+    whole = {word.partition("=")[0] for word in overrides} & set(SOURCES)
+    return _laid(stated, OmegaConf.from_dotlist(list(overrides)), whole)
 
 
 def _replaced(written: DictConfig) -> list[str]:
@@ -307,16 +281,3 @@ def _replaced(written: DictConfig) -> list[str]:
 def _check(setting: str, value: str, known: Sequence[str]) -> None:
     if value not in known:
         raise ConfigError(f"no {setting} {value!r}; there are: {', '.join(known)}")
-
-
-def one_line(error: Exception) -> str:
-    """What OmegaConf or YAML has against settings, and where, in one line."""
-    if isinstance(error, MarkedYAMLError) and error.problem_mark:
-        return f"line {error.problem_mark.line + 1}: {error.problem}"
-    key = getattr(error, "full_key", None)
-    known = getattr(error, "parent_node", None)
-    message = str(error).splitlines()[0]
-    message = next((plain for said, plain in PLAIN.items() if said in message), message)
-    if "not in" in message and known is not None:
-        return f"no setting {key!r}; there are: {', '.join(map(str, known))}"
-    return f"{key}: {message}" if key else message

@@ -14,7 +14,8 @@ from yaml import YAMLError
 
 from unbraid.errors import ConfigError, UnbraidError
 from unbraid.models import build
-from unbraid.training.config import TrainConfig, load, one_line, overlay, with_words
+from unbraid.training.config import TrainConfig, load, overlay, with_words
+from unbraid.training.refusal import one_line
 from unbraid.training.trials import words
 
 # what names trials and their weights, where they run, and what they are compared by
