@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import shlex
-import signal
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import Enum
 from functools import partial
 from pathlib import Path
@@ -16,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from unbraid.cli.app import Device, Engine, OnDevice, app, require
+from unbraid.cli.interruptions import interruptions_held
 from unbraid.errors import ConfigError, UnbraidError, describe
 from unbraid.models import DEFAULT
 
@@ -194,31 +191,10 @@ def separate(
 
 
 def _separator(model: str | Path, **settings: Any) -> Separator:
-    with _interruptions_held():
+    with interruptions_held():
         from unbraid.separator import Separator  # torch takes seconds: after the checks
 
     return Separator.from_pretrained(model, **settings)
-
-
-@contextmanager
-def _interruptions_held() -> Iterator[None]:
-    """Raises KeyboardInterrupt at the end: within torch's import it may abort the process."""
-    came: list[int] = []
-    may = threading.current_thread() is threading.main_thread()  # others cannot set handlers
-    numbers = [
-        number
-        for number in signal.valid_signals()
-        if may and signal.getsignal(number) is signal.default_int_handler
-    ]
-    for number in numbers:
-        signal.signal(number, lambda number, frame: came.append(number))
-    try:
-        yield
-    finally:
-        for number in numbers:
-            signal.signal(number, signal.default_int_handler)
-    if came:
-        raise KeyboardInterrupt
 
 
 def _check_runtime(runtime: Runtime, engine: Engine, model: str, weights: Path) -> None:
