@@ -18,7 +18,6 @@ from torch import nn
 from unbraid import notices
 from unbraid.arrays import Array, checked, like
 from unbraid.audio import AudioReader, AudioWriter, Resampler, quantize
-from unbraid.audio.files import as_numpy
 from unbraid.audio.info import LOSSY_FORMATS, Block
 from unbraid.errors import AudioError, ConfigError, UnbraidWarning
 from unbraid.gating import gated
@@ -27,7 +26,7 @@ from unbraid.models.onnx import OnnxNetwork
 from unbraid.naming import check_output, forms_of
 from unbraid.overlap import crossfaded, fade_samples, grid_of, segment_samples
 from unbraid.runner import Runner
-from unbraid.streams import keeping, pieces, read, resampled, slices, with_progress
+from unbraid.streams import floating, keeping, pieces, read, resampled, slices, with_progress
 
 Progress = Callable[[float], object]
 
@@ -198,7 +197,7 @@ class Separator:
         waiting: deque[Block] = deque()
         down = Resampler(2, sample_rate, self.sample_rate)
         up = Resampler(2 * (len(self.stems) - 1), self.sample_rate, sample_rate)
-        front = keeping(pieces(_checked_blocks(mixture, channels), sample_rate), waiting)
+        front = keeping(pieces(floating(mixture, channels), sample_rate), waiting)
         fronts = (torch.from_numpy(block) for block in resampled(front, down))
         run = self._runner
         separated = crossfaded(fronts, run, self._segment, self._fade, run.batch_size, run.map)
@@ -315,18 +314,6 @@ class Separator:
             residual -= stems[stem]
         stems[self.stems[-1]] = residual
         return stems
-
-
-def _checked_blocks(blocks: Iterable[Block], channels: int) -> Iterator[Block]:
-    """The blocks as float32; AudioError for one that is not floating `[channels, samples]`."""
-    for block in blocks:
-        audio = as_numpy(block)
-        if audio.ndim != 2 or len(audio) != channels or audio.dtype.kind != "f":
-            raise AudioError(
-                f"a block of the mixture is floating [{channels}, samples], not"
-                f" {audio.dtype} {list(audio.shape)}"
-            )
-        yield np.asarray(audio, np.float32)
 
 
 def _check_apart(target: Path, path: str | Path) -> None:

@@ -1,4 +1,4 @@
-"""Audio in blocks on its way: out of an array or a file, cut, resampled, counted."""
+"""Audio in blocks on its way: out of an array or a file, checked, cut, resampled, counted."""
 
 from __future__ import annotations
 
@@ -10,10 +10,24 @@ from torch import Tensor
 
 from unbraid.arrays import as_stereo
 from unbraid.audio import AudioReader, Resampler
+from unbraid.audio.files import as_numpy
 from unbraid.audio.info import Block
+from unbraid.errors import AudioError
 
 BLOCK = 1 << 17  # samples to take from an array or a file at a time
 LONGEST_BLOCK = 10.0  # seconds of a block: one of a few Hz would grow beyond memory when resampled
+
+
+def floating(blocks: Iterable[Block], channels: int) -> Iterator[Block]:
+    """The blocks as float32; AudioError for one that is not floating `[channels, samples]`."""
+    for block in blocks:
+        audio = as_numpy(block)
+        if audio.ndim != 2 or len(audio) != channels or audio.dtype.kind != "f":
+            raise AudioError(
+                f"a block of the mixture is floating [{channels}, samples], not"
+                f" {audio.dtype} {list(audio.shape)}"
+            )
+        yield np.asarray(audio, np.float32)
 
 
 def pieces(blocks: Iterable[Block], sample_rate: float) -> Iterator[Block]:
