@@ -162,8 +162,9 @@ def test_a_full_disk_ends_a_run_in_one_line_and_leaves_the_checkpoint_before(
         return write(path, content)
 
     monkeypatch.setattr(Path, "write_bytes", fill)
-    message = r"tiny ended: No space left on device: \S+(best|last)\.ckpt; mend that, and .*--resume"
-    with pytest.raises(UnbraidError, match=message) as raised:
+    file = r"\S+(best|last)\.ckpt"
+    told = f"tiny ended: No space left on device: {file}; mend that, and go on .*--resume"
+    with pytest.raises(UnbraidError, match=told) as raised:
         train(tree, tmp_path)
     assert "\n" not in str(raised.value)
     assert kept(tmp_path)["global_step"] == 2
