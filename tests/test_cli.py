@@ -314,12 +314,19 @@ main()
 
 @pytest.mark.skipif(os.name == "nt", reason="no signals")
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="nothing to interrupt in")
-def test_interrupting_where_torch_calls_python_back_ends_like_anywhere_else(tmp_path, model):
-    songs = [str(make_song(tmp_path / name)) for name in ("a.wav", "b.wav")]
-    flags = ["-o", str(tmp_path / "out"), "--model", str(model), "--jobs", "2"]
-    command = [sys.executable, "-c", INTERRUPTED_BY_ITSELF, "separate", *songs, *flags]
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [("separate {a} {b} --jobs 2", "cancelled\n"), ("evaluate --data {folder}", "")],
+)
+def test_interrupting_where_torch_calls_python_back_ends_like_anywhere_else(
+    tmp_path, model, words, said
+):
+    songs = {name: make_song(tmp_path / f"{name}.wav") for name in ("a", "b")}
+    arguments = words.format(folder=tmp_path, **songs).split()
+    flags = ["-o", str(tmp_path / "out"), "--model", str(model)]
+    command = [sys.executable, "-c", INTERRUPTED_BY_ITSELF, *arguments, *flags]
     done = subprocess.run(command, capture_output=True, text=True, preexec_fn=heeding)
-    assert (done.returncode, done.stderr) == (130, "cancelled\n")
+    assert (done.returncode, done.stderr) == (130, said)
 
 
 def test_lines_of_progress_count_from_when_the_separation_begins(tmp_path, monkeypatch, capsys):

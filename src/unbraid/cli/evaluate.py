@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from unbraid.cli.app import Device, OnDevice, app, require
+from unbraid.cli.interruptions import load_torch
 from unbraid.models import DEFAULT
 
 
@@ -52,6 +53,7 @@ def evaluate(
     Scores that are in the folder already and still valid are kept: interrupted runs go on.
     """
     require("eval", "scipy", "PIL")
+    load_torch()
     from unbraid.evaluation.progress import Lines, print_tables
     from unbraid.evaluation.published import as_systems, put_beside
     from unbraid.evaluation.run import evaluate, select_tracks

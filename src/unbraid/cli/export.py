@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from unbraid.cli.app import app, require
+from unbraid.cli.interruptions import load_torch
 
 
 @app.command()
@@ -23,6 +24,7 @@ def export(
 ) -> None:
     """Write a network as ONNX that takes and gives waveforms, compared with torch."""
     require("export", "onnx", "onnxruntime")
+    load_torch()
     from unbraid.export import export
 
     config = export(model, out, segment)

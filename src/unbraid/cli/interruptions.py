@@ -1,4 +1,4 @@
-"""Ctrl-C, where it must wait."""
+"""Ctrl-C, where it must wait: within torch's import it may abort the process."""
 
 from __future__ import annotations
 
@@ -8,9 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
+def load_torch() -> None:
+    """Imports torch; an interruption that comes meanwhile is heeded when it has been."""
+    with _interruptions_held():
+        import torch  # noqa: F401
+
+
 @contextmanager
-def interruptions_held() -> Iterator[None]:
-    """Raises KeyboardInterrupt at the end: within torch's import it may abort the process."""
+def _interruptions_held() -> Iterator[None]:
+    """Raises KeyboardInterrupt at the end, if an interruption came."""
     came: list[int] = []
     may = threading.current_thread() is threading.main_thread()  # others cannot set handlers
     numbers = [

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from unbraid.cli.app import Device, Engine, OnDevice, app, require
-from unbraid.cli.interruptions import interruptions_held
+from unbraid.cli.interruptions import load_torch
 from unbraid.errors import ConfigError, UnbraidError, describe
 from unbraid.models import DEFAULT
 
@@ -191,8 +191,8 @@ def separate(
 
 
 def _separator(model: str | Path, **settings: Any) -> Separator:
-    with interruptions_held():
-        from unbraid.separator import Separator  # torch takes seconds: after the checks
+    load_torch()  # it takes seconds: after the checks
+    from unbraid.separator import Separator
 
     return Separator.from_pretrained(model, **settings)
 

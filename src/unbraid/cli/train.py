@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from unbraid.cli.app import Engine, app, require
+from unbraid.cli.interruptions import load_torch
 from unbraid.errors import UnbraidError
 
 
@@ -47,6 +48,7 @@ def train(
 
     with one_voice():
         read_config(config, overrides or [])  # what is wrong is said before seconds of imports
+    load_torch()
     if engine is Engine.ray:
         from unbraid.training import cluster
 
@@ -78,6 +80,7 @@ def tune(
     """Search for the best settings of a training; the same command goes on where it was left."""
     require("train", "lightning", "tensorboard", "pedalboard", "matplotlib")
     require("ray", "ray", "pandas", "pyarrow")
+    load_torch()
     from unbraid.training.search import read_search
     from unbraid.training.trials import command, print_trials
 
