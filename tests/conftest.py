@@ -15,6 +15,7 @@ import pytest
 import torch
 from hypothesis import settings
 
+from unbraid import Separator
 from unbraid.audio import save_audio
 from unbraid.cli import main
 from unbraid.errors import UnbraidWarning
@@ -50,6 +51,14 @@ def model(tmp_path_factory) -> Path:
     network = build("bandsplit", features=4, hidden=4, blocks=1)
     save(network, path, architecture="bandsplit", licence="CC0-1.0", data="nothing")
     return path
+
+
+@pytest.fixture(scope="session")
+def separator() -> Separator:
+    """Random weights, in segments of a second."""
+    torch.manual_seed(0)
+    network = build("bandsplit", features=8, hidden=8, blocks=1)
+    return Separator(network, device="cpu", segment=1.0, batch_size=2)
 
 
 @pytest.fixture(scope="session")

@@ -8,20 +8,12 @@ import av
 import numpy as np
 import pytest
 import soundfile
-import torch
 
 from unbraid import Separator
 from unbraid.errors import ConfigError, UnbraidWarning
-from unbraid.models import build
 
 RATE = 44100
 SECONDS = 3
-
-
-@pytest.fixture(scope="module")
-def separator() -> Separator:
-    torch.manual_seed(0)
-    return Separator(build("bandsplit", features=4, hidden=4, blocks=0), device="cpu")
 
 
 def song(path: Path, **options) -> Path:
