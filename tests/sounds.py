@@ -19,6 +19,18 @@ def music(samples: int, channels: int = 2, seed: int = 0) -> np.ndarray:
     return (0.1 * noise).astype(np.float32)
 
 
+def sine(hertz: float, seconds: float, rate: int = RATE, channels: int = 2) -> np.ndarray:
+    """The same sine in each channel: float32 `[channels, samples]`."""
+    wave = 0.3 * np.sin(2 * np.pi * hertz * np.arange(int(seconds * rate)) / rate)
+    return np.repeat(wave[None], channels, 0).astype(np.float32)
+
+
+def loudest_hertz(audio: np.ndarray) -> float:
+    """Frequency of the highest peak of the spectrum."""
+    spectrum = np.abs(np.fft.rfft(audio.sum(0)))
+    return float(spectrum.argmax() * RATE / audio.shape[1])
+
+
 def tone(samples: int, channels: int = 2, rate: int = RATE) -> np.ndarray:
     """A sine with a little noise, other in each channel: float32 `[channels, samples]`."""
     time = np.arange(samples) / rate

@@ -1,4 +1,4 @@
-"""Tracks, decoded recordings, augmentation and random mixtures, on small synthetic folders."""
+"""Tracks, decoded recordings and random mixtures, on small synthetic folders."""
 
 import hashlib
 from pathlib import Path
@@ -9,22 +9,15 @@ import soundfile
 import torch
 from torch.utils.data import DataLoader
 
+from sounds import RATE, loudest_hertz, sine
 from trees import write_stem_file
-from unbraid.data import augment
-from unbraid.data.conditions import CONDITIONS, treated
 from unbraid.data.config import AugmentConfig, DataConfig, Source
 from unbraid.data.mixing import Mixtures, held_out
 from unbraid.data.recordings import Recording
 from unbraid.data.tracks import StemSource, find_tracks, load_track
-from unbraid.errors import ConfigError, DataError
+from unbraid.errors import DataError
 
-RATE = 44100
 TARGETS = ("vocals",)
-
-
-def tone(hertz: float, seconds: float, rate: int = RATE, channels: int = 2) -> np.ndarray:
-    wave = 0.3 * np.sin(2 * np.pi * hertz * np.arange(int(seconds * rate)) / rate)
-    return np.repeat(wave[None], channels, 0).astype(np.float32)
 
 
 def write(path: Path, audio: np.ndarray, rate: int = RATE) -> Path:
@@ -35,12 +28,12 @@ def write(path: Path, audio: np.ndarray, rate: int = RATE) -> Path:
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    write(tmp_path / "voices" / "anna.wav", tone(880, 3))
-    write(tmp_path / "voices" / "ben.ogg", tone(440, 3, 48000, 1), 48000)
-    write(tmp_path / "music" / "game" / "one.flac", tone(110, 3))
-    write(tmp_path / "music" / "held-out" / "two.flac", tone(165, 3))
+    write(tmp_path / "voices" / "anna.wav", sine(880, 3))
+    write(tmp_path / "voices" / "ben.ogg", sine(440, 3, 48000, 1), 48000)
+    write(tmp_path / "music" / "game" / "one.flac", sine(110, 3))
+    write(tmp_path / "music" / "held-out" / "two.flac", sine(165, 3))
     for stem, hertz in {"vocals": 660, "bass": 55, "drums": 5000}.items():
-        write(tmp_path / "songs" / "Песня" / f"{stem}.wav", tone(hertz, 2))
+        write(tmp_path / "songs" / "Песня" / f"{stem}.wav", sine(hertz, 2))
     return tmp_path
 
 
@@ -62,21 +55,16 @@ def mixtures(config: DataConfig, seed: int = 0) -> Mixtures:
     return Mixtures(config, TARGETS, "accompaniment", RATE, [seed], held_out(config))
 
 
-def loudest_hertz(audio: np.ndarray) -> float:
-    spectrum = np.abs(np.fft.rfft(audio.sum(0)))
-    return float(spectrum.argmax() * RATE / audio.shape[1])
-
-
 def test_the_accompaniment_of_a_song_is_the_sum_of_its_other_stems(tree: Path) -> None:
     (track,) = find_tracks(tree / "songs")
     stems = load_track(track, TARGETS, "accompaniment", RATE)
     assert track.name == "Песня"
     assert list(stems) == ["vocals", "accompaniment"]
-    np.testing.assert_allclose(stems["accompaniment"], tone(55, 2) + tone(5000, 2), atol=1e-4)
+    np.testing.assert_allclose(stems["accompaniment"], sine(55, 2) + sine(5000, 2), atol=1e-4)
 
 
 def test_stems_of_different_length(tree: Path) -> None:
-    write(tree / "songs" / "Песня" / "drums.wav", tone(5000, 1))
+    write(tree / "songs" / "Песня" / "drums.wav", sine(5000, 1))
     (track,) = find_tracks(tree / "songs")
     with pytest.raises(DataError, match=r"Песня: stems of 1.0 s and 2.0 s"):
         load_track(track, TARGETS, "accompaniment", RATE)
@@ -110,12 +98,12 @@ def test_recording_is_silent_outside(tree: Path) -> None:
     recording = Recording([StemSource(tree / "voices" / "anna.wav")], RATE, tree / "cache")
     segment = recording.read(-100, 4 * RATE)
     assert not segment[:, :100].any()
-    np.testing.assert_allclose(segment[:, 100 : 100 + 3 * RATE], tone(880, 3), atol=1e-4)
+    np.testing.assert_allclose(segment[:, 100 : 100 + 3 * RATE], sine(880, 3), atol=1e-4)
     assert not segment[:, 100 + 3 * RATE :].any()
 
 
 def test_activity_is_where_something_sounds(tree: Path) -> None:
-    audio = np.concatenate([np.zeros((2, RATE), np.float32), tone(440, 1)], 1)
+    audio = np.concatenate([np.zeros((2, RATE), np.float32), sine(440, 1)], 1)
     path = write(tree / "late.wav", audio)
     assert Recording([StemSource(path)], RATE, tree / "cache").active.min() >= 0.9 * RATE
 
@@ -136,68 +124,6 @@ def test_cache_of_earlier_versions_is_used(tree: Path) -> None:
     np.save(kept, np.full((RATE, 2), 8192, np.int16))
     read = Recording([StemSource(path)], RATE, folder).read(0, RATE)
     np.testing.assert_allclose(read, 0.5, atol=1e-3)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda rng, audio: augment.pitch_shift(rng, audio, RATE, 2),
-        lambda rng, audio: augment.equalise(rng, audio, RATE, 6),
-        lambda rng, audio: augment.effects(rng, audio, RATE),
-        lambda rng, audio: augment.disguise(rng, audio, RATE),
-        lambda rng, audio: augment.widen(rng, audio, RATE),
-        lambda rng, audio: augment.set_width(rng, audio),
-        lambda rng, audio: augment.code(rng, audio, RATE),
-        lambda rng, audio: augment.varispeed(audio, 1.1, 40000),
-        lambda rng, audio: augment.low_pass([audio], 8000, 500, RATE)[0],
-    ],
-)
-def test_changes_keep_shape_and_are_repeatable(change) -> None:
-    audio = tone(440, 1)
-    for seed in range(12):
-        changed = change(np.random.default_rng(seed), audio)
-        assert changed.shape[0] == 2
-        assert np.isfinite(changed).all()
-        assert changed.std() > 0.01
-        again = change(np.random.default_rng(seed), audio)
-        np.testing.assert_array_equal(changed, again)
-
-
-def test_low_pass_takes_treble_from_all_alike() -> None:
-    low, high = tone(1000, 1), tone(15000, 1)
-    kept, both = augment.low_pass([low, low + high], 12000, 500, RATE)
-    np.testing.assert_allclose(kept, low, atol=0.01)
-    np.testing.assert_allclose(both, kept, atol=0.01)
-
-
-def test_widening_makes_a_centred_voice_wide() -> None:
-    voice = np.repeat(np.random.default_rng(0).standard_normal((1, RATE)), 2, 0)
-    voice = 0.1 * voice.astype(np.float32)
-    for seed in range(20):
-        wide = augment.widen(np.random.default_rng(seed), voice, RATE)
-        side = (wide[0] - wide[1]).std() / wide.std()
-        assert side > 0.02
-
-
-def test_a_disguise_changes_what_a_voice_sounds_like() -> None:
-    """More than a change of level would."""
-    voice = 0.1 * np.random.default_rng(0).standard_normal((2, RATE)).astype(np.float32)
-    for seed in range(20):
-        changed = augment.disguise(np.random.default_rng(seed), voice, RATE)
-        alike = np.corrcoef(voice.ravel(), changed.ravel())[0, 1]
-        assert alike < 0.95
-
-
-def test_varispeed_moves_the_pitch() -> None:
-    assert loudest_hertz(augment.varispeed(tone(440, 2), 1.25, RATE)) == pytest.approx(550, abs=2)
-
-
-def test_bus_gain_turns_loud_parts_down() -> None:
-    mixture = np.concatenate([0.05 * tone(440, 1), tone(440, 1)], 1)
-    gain = augment.bus_gain(np.random.default_rng(0), mixture, RATE)
-    assert gain.shape == (2 * RATE,)
-    assert gain.max() <= 1
-    assert gain[-RATE // 2 :].mean() < gain[: RATE // 2].mean()
 
 
 def off(**options: float) -> AugmentConfig:
@@ -354,7 +280,7 @@ def test_silent_vocals_of_a_song_are_not_drawn(tree: Path) -> None:
     options = songs_only(tree, augment=off())
     folder = tree / "own" / "train" / "instrumental"
     write(folder / "vocals.wav", np.zeros((2, RATE), np.float32))
-    write(folder / "guitar.wav", tone(440, 1))
+    write(folder / "guitar.wav", sine(440, 1))
     for shuffle in (True, False):
         options.shuffle = shuffle
         drawn = iter(mixtures(options))
@@ -375,16 +301,16 @@ def test_song_that_does_not_match(
 ) -> None:
     options = songs_only(tree, shuffle=shuffle)
     folder = tree / "own" / "train" / "bad"
-    write(folder / f"{stem}.wav", tone(440, seconds, rate), rate)
-    write(folder / ("vocals.wav" if stem == "guitar" else "bass.wav"), tone(440, 4))
+    write(folder / f"{stem}.wav", sine(440, seconds, rate), rate)
+    write(folder / ("vocals.wav" if stem == "guitar" else "bass.wav"), sine(440, 4))
     with pytest.raises(DataError, match=message):
         mixtures(options)
 
 
 def test_validation_split_is_held_out(tree: Path) -> None:
     options = songs_only(tree)
-    write(tree / "own" / "valid" / "third" / "vocals.wav", tone(440, 1))
-    write(tree / "own" / "valid" / "third" / "guitar.wav", tone(220, 1))
+    write(tree / "own" / "valid" / "third" / "vocals.wav", sine(440, 1))
+    write(tree / "own" / "valid" / "third" / "guitar.wav", sine(220, 1))
     options.valid, options.valid_split = str(tree / "own"), "valid"
     options.instrumentals = []
     files = {file.parent.name for file in held_out(options)}
@@ -392,28 +318,6 @@ def test_validation_split_is_held_out(tree: Path) -> None:
 
 
 def test_stem_file_is_no_single_recording(tree: Path) -> None:
-    write_stem_file(tree / "voices" / "song.stem.mp4", [tone(440, 1)] * 5)
+    write_stem_file(tree / "voices" / "song.stem.mp4", [sine(440, 1)] * 5)
     with pytest.raises(DataError, match=r"song.stem.mp4: a song .* name its folder in data.songs"):
         mixtures(config(tree))
-
-
-@pytest.mark.parametrize("condition", CONDITIONS)
-def test_conditions_keep_length_and_timing(condition: str) -> None:
-    rng = np.random.default_rng(0)
-    clicks = np.zeros((2, 2 * RATE), np.float32)
-    clicks[:, RATE] = 0.5
-    voice = augment.low_pass(
-        [0.1 * rng.standard_normal((2, 2 * RATE)).astype(np.float32)], 8000, 99, RATE
-    )[0]
-    mixture, stems = treated({"vocals": voice, "accompaniment": clicks}, condition, RATE)
-    assert mixture.shape == voice.shape
-    assert {stem.shape for stem in stems.values()} == {voice.shape}
-    lag = np.correlate(
-        stems["vocals"].sum(0)[RATE : RATE + 4000], voice.sum(0)[RATE + 1000 : RATE + 3000]
-    )
-    assert int(np.abs(lag).argmax()) == 1000
-
-
-def test_unknown_condition() -> None:
-    with pytest.raises(ConfigError, match=r"no condition 'vinyl'.*MP3 128"):
-        treated({"vocals": tone(440, 1)}, "vinyl", RATE)
