@@ -312,6 +312,11 @@ def test_systems_are_compared_on_the_tracks_that_all_have():
     assert common.values["b"]["SDR"].tolist() == [3]
 
 
+def test_tracks_that_no_system_has_a_score_of_are_counted_as_left_out():
+    (table,) = tables({"one": made_up(a=2.0, silent=math.nan)})
+    assert "over 1 track; left out, without a score under some system: 1." in table.note
+
+
 def test_comparison_and_intervals():
     rng = np.random.default_rng(0)
     first, second = rng.normal(1, 1, 50), rng.normal(0, 1, 50)

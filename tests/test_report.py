@@ -112,7 +112,7 @@ def test_folders_are_put_side_by_side(scores, tmp_path):
 
     markdown = (tmp_path / "report.md").read_text(encoding="utf-8")
     assert "other - irm2" in markdown
-    assert "1 track; 2 that only some systems have are left out" in markdown
+    assert "1 track; left out, without a score under some system: 2." in markdown
 
 
 def scored_by(model: str, track: str, folder: Path) -> None:
@@ -134,7 +134,9 @@ def test_scores_of_weights_that_were_trained_anew_since_are_not_mixed(tmp_path):
     scored_by("later", "t0", place)
     scored_by("other", "t0", tmp_path / "scores" / "other" / "test")
     write_report([tmp_path / "scores"], tmp_path)
-    assert "1 track; 1 that only some" in (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "1 track; left out, without a score under some system: 1." in (
+        tmp_path / "report.md"
+    ).read_text(encoding="utf-8")
 
 
 def test_of_lossy_coded_tracks_it_is_said_that_filters_are_left_out(tmp_path):

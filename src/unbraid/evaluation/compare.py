@@ -24,7 +24,7 @@ class Common:
     Attributes:
         tracks: names, sorted; those with a finite SDR under every system.
         values: system -> metric -> dB of each track, `[tracks]`, NaN where there is none.
-        left_out: number of tracks that only some systems have.
+        left_out: number of the other tracks that any system has with this target.
     """
 
     tracks: tuple[str, ...]
@@ -62,17 +62,21 @@ def on_common_tracks(scores: Scores, target: str) -> Common:
         scores: system -> its tracks.
         target: such as "vocals".
     """
-    summaries = {
+    found = {
         system: {
             track.name: summary[target]
             for track in tracks
-            if math.isfinite((summary := track.summary()).get(target, {}).get("SDR", math.nan))
+            if target in (summary := track.summary())
         }
         for system, tracks in scores.items()
     }
+    everything = {name for tracks in found.values() for name in tracks}
+    summaries = {
+        system: {name: of for name, of in tracks.items() if math.isfinite(of.get("SDR", math.nan))}
+        for system, tracks in found.items()
+    }
     summaries = {system: tracks for system, tracks in summaries.items() if tracks}
-    everything = set().union(*summaries.values())
-    names = sorted(everything.intersection(*summaries.values()))
+    names = sorted(everything.intersection(*summaries.values())) if summaries else []
     values = {
         system: {
             metric: np.array([tracks[name].get(metric, math.nan) for name in names])

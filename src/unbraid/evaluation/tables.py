@@ -78,7 +78,7 @@ def _scores(target: str, common: Common) -> Table:
     scenario = "vocals and accompaniment" if target in _ORDER else "all stems"
     note = f"Scenario: {scenario}. dB over {count} {'track' if count == 1 else 'tracks'}"
     if common.left_out:
-        note += f"; {common.left_out} that only some systems have are left out"
+        note += f"; left out, without a score under some system: {common.left_out}"
     return Table(
         title=target.capitalize(),
         columns=("system", "over tracks", *shown, "SDR, 95 %"),
