@@ -201,6 +201,20 @@ def test_ratings_alone_make_a_report(tmp_path, given):
     assert "SDR" not in page.text
 
 
+def test_who_left_after_the_first_scale_is_not_counted_in_the_second(tmp_path):
+    folder = rated(tmp_path / "test")
+    path = folder / "ratings" / "2.csv"
+    rows = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    path.write_text("".join(row for row in rows if "interference" not in row), encoding="utf-8")
+
+    write_report([folder], tmp_path)
+
+    markdown = (tmp_path / "report.md").read_text(encoding="utf-8")
+    counts = "3 listeners, of 1 song, for quality; 2 listeners, of 1 song, for interference"
+    assert markdown.count(f"Means over {counts}; intervals") == 2
+    assert "| irm2 | **62.0** | 57.0 … 67.0 | **61.0** |" in markdown
+
+
 def test_who_misses_the_reference_is_counted_but_not_averaged(tmp_path):
     folder = rated(tmp_path / "test", listeners=1)
     text = (folder / "ratings" / "0.csv").read_text(encoding="utf-8")

@@ -79,22 +79,33 @@ def _table(
         for column, scale in enumerate(SCALES)
         for name in _best(columns[scale])
     }
-    heard = [rating for rating in kept if rating.stem == stem]
-    listeners = len({rating.listener for rating in heard})
-    songs = len({rating.excerpt for rating in heard})
+    counts = _counts([rating for rating in kept if rating.stem == stem])
     return Table(
         title=f"Listening test, {stem}",
         columns=("system", *(head for scale in SCALES for head in (scale, "95 %"))),
         rows=tuple(rows),
         note=(
             "0 to 100, higher is better: 100 is the reference's quality, and no interference. "
-            f"Means over {listeners} listener{'s' * (listeners != 1)}, of {songs} "
-            f"song{'s' * (songs != 1)}; intervals: Student t over listeners. {_left_out(ratings)} "
+            f"Means over {counts}; intervals: Student t over listeners. {_left_out(ratings)} "
             "Anchor: the stem below 3.5 kHz for quality, the mixture for interference."
         ),
         best=frozenset(best) if len(systems_of(ratings)) > 1 else frozenset(),
         labels=1,
     )
+
+
+def _counts(heard: Sequence[Rating]) -> str:
+    """Listeners and songs; of each scale if they differ, as some leave after the first one."""
+    counts = {}
+    for scale in sorted({rating.scale for rating in heard}, key=SCALES.index):
+        listeners = len({rating.listener for rating in heard if rating.scale == scale})
+        songs = len({rating.excerpt for rating in heard if rating.scale == scale})
+        counts[scale] = (
+            f"{listeners} listener{'s' * (listeners != 1)}, of {songs} song{'s' * (songs != 1)}"
+        )
+    if len({*counts.values()}) == 1:
+        return counts.popitem()[1]
+    return "; ".join(f"{count}, for {scale}" for scale, count in counts.items())
 
 
 def _cells(mean: Mean | None) -> tuple[str, str]:
