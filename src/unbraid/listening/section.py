@@ -123,9 +123,10 @@ def _best(rows: Mapping[str, Mean]) -> list[str]:
 
 
 def _left_out(ratings: Sequence[Rating]) -> str:
-    out = [(low, pages) for low, pages in misses(ratings).values() if low > TOLERATED * pages]
+    everybody = misses(ratings).keys()
+    out = everybody - {rating.listener for rating in screened(ratings)}
     rule = f"rated the hidden reference below {LOW} on more than {100 * TOLERATED:g} % of the pages"
     if not out:
         return f"Nobody is left out: no listener {rule}."
-    count = len(misses(ratings))
+    count = len(everybody)
     return f"Left out: {len(out)} of {count} listener{'s' * (count != 1)}, who {rule}."
