@@ -75,6 +75,36 @@ def test_what_happens_late_is_drawn_late(tmp_path):
     assert loud.max() == pytest.approx(76, abs=0.15)
 
 
+def test_axes_say_where_and_how_loud_things_are(tmp_path):
+    dull = np.zeros((2, 44100 * 30), np.float32)
+    dull[:, 44100 * 10 : 44100 * 20] = -0.25  # never above 0: the scale must hold what is below
+    save_audio(tmp_path / "dull.wav", dull, 44100, "32f")
+    tone = plot.overview(sine(tmp_path / "tone.wav", 30, 1000.0))
+    quiet = plot.overview(tmp_path / "dull.wav")
+    figure = plot.draw({"mixture": tone, "vocals": quiet}, "song")
+
+    wave, spectrum, wave_below, spectrum_below, bar = figure.axes
+    (image,), (image_below,) = spectrum.get_images(), spectrum_below.get_images()
+    left, right, bottom, top = image.get_extent()
+    assert (left, right) == (0, 30) and wave.get_xlim() == (0, 30)
+    assert image.origin == "lower"
+    row = image.get_array()[:, 500].argmax() + 0.5
+    place = bottom + (top - bottom) * row / plot.ROWS
+    ticks = {
+        label.get_text(): tick
+        for label, tick in zip(spectrum.get_yticklabels(), spectrum.get_yticks(), strict=True)
+    }
+    assert place == pytest.approx(ticks["1k"], abs=0.03)
+    assert list(ticks) == ["50", "100", "200", "500", "1k", "2k", "5k", "10k", "20k"]
+    assert image.get_clim() == image_below.get_clim() and bar.get_ylabel() == "Level (dB)"
+    assert image.get_clim()[1] >= tone.level.max() > image.get_clim()[1] - 5.01
+    assert wave.get_ylim() == wave_below.get_ylim() == pytest.approx((-1.05, 1.05), abs=0.01)
+    times = [label.get_text() for label in spectrum_below.get_xticklabels()]
+    assert times == [f"0:{second:02d}" for second in range(0, 30, 5)]
+    low, high = plot.draw({"mixture": quiet}, "song").axes[0].get_ylim()
+    assert low == pytest.approx(-1.05 * 0.25) and high == -low
+
+
 def test_a_failure_leaves_no_file(tmp_path):
     song = sine(tmp_path / "a.wav", 1)
     with pytest.raises(ValueError, match="no such file"):
