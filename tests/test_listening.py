@@ -111,6 +111,27 @@ def test_the_reference_is_the_true_stem_and_anchors_are_worse(trials):
     assert spectrum[above].sum() / spectrum.sum() < 1e-6
 
 
+def test_a_page_is_quieter_where_a_sound_would_clip_and_sounds_fade_where_they_repeat(tmp_path):
+    for system in ("reference", *SYSTEMS):
+        made = stems(0, 2.0)
+        if system == "alpha":
+            made["vocals"][:, RATE // 8 :: RATE // 4] += 5  # clicks: high peaks, little loudness
+        write(tmp_path / system / "Song", {stem: audio / 8 for stem, audio in made.items()})
+
+    trials = make_trials(find_material(tmp_path), tmp_path / "sounds")
+
+    for trial in trials:
+        heard = [decoded(trial.wav(name)) for name in trial.files]
+        levels = [loudness(audio, RATE) for audio in heard]
+        assert max(levels) - min(levels) < 0.1
+        peak = 20 * math.log10(max(np.abs(audio).max() for audio in heard))
+        if trial.stem == "vocals":
+            assert peak == pytest.approx(-1, abs=0.01) and max(levels) < -24
+        else:
+            assert peak < -1 and max(levels) == pytest.approx(-23, abs=0.05)
+        assert max(np.abs(audio[:, [0, -1]]).max() for audio in heard) < 1e-3
+
+
 def correlation(first: np.ndarray, second: np.ndarray) -> float:
     return float(np.corrcoef(first.ravel(), second.ravel())[0, 1])
 
@@ -186,6 +207,11 @@ def other_rate(folder: Path) -> None:
     save_audio(folder / "beta" / "Song 1" / "vocals.wav", silence, 8000)
 
 
+def too_short(folder: Path) -> None:
+    for system in ("reference", *SYSTEMS):
+        write(folder / system / "Song 1", stems(0, 0.9))
+
+
 def silent_stem(folder: Path) -> None:
     write(folder / "beta" / "Song 1", {"vocals": np.zeros((2, 2 * RATE))})
 
@@ -211,6 +237,7 @@ def no_sound(folder: Path) -> None:
         (single_system, "needs two systems or more, and there is alpha"),
         (other_length, "1.00 s, but the track's stems have 2.00 s"),
         (other_rate, "8000 Hz, but the track's stems have 16000 Hz"),
+        (too_short, "Song 1: 0.90 s are too short to judge"),
         (silent_stem, "Song 1, 0 to 2 s: vocals of beta is silent"),
         (reserved_name, "cannot be named 'anchor'"),
         (two_songs_of_one_name, "two tracks are named 'Song 1'"),
@@ -226,6 +253,17 @@ def test_what_cannot_be_compared_is_told_in_one_line(tmp_path, spoil, said):
 
     assert said in str(told.value)
     assert "\n" not in str(told.value)
+
+
+def test_ten_systems_are_compared_and_no_more(tmp_path):
+    folder = make_test(tmp_path / "test", songs=1, seconds=1)
+    for number in range(8):
+        shutil.copytree(folder / "alpha", folder / f"copy {number}")
+    assert len(find_material(folder).systems) == 10
+
+    shutil.copytree(folder / "alpha", folder / "one more")
+    with pytest.raises(DataError, match="11 systems, but nobody compares more than 10 at once"):
+        find_material(folder)
 
 
 @pytest.mark.parametrize("closed", [".", "alpha"])
@@ -288,6 +326,8 @@ def test_every_listener_has_an_order_and_names_of_their_own(trials, tmp_path):
         scales = [page.trial.scale for page in run.pages]
         assert scales == sorted(scales) or scales == sorted(scales, reverse=True)
         assert all(sorted(page.sounds.values()) == sorted(NAMES) for page in run.pages)
+    firsts = {sessions.begin("Ann").pages[0].trial.scale for _ in range(30)}
+    assert firsts == {"quality", "interference"}
     places = {[*p.sounds.values()].index("reference") for run in runs for p in run.pages}
     assert places == {0, 1, 2, 3}
 

@@ -79,8 +79,12 @@ def test_the_page_holds_tables_drawings_pictures_and_sound(scores, tmp_path):
     assert page.tags.count("audio") == page.tags.count("img") == 3 * (1 + 3 * 2) - 3 * 2
     assert page.links and all(link.startswith("data:") for link in page.links)
     assert "http" not in text
-    for words in ["<b>first<b>", "second & third", "Песня", "best", "median", "worst"]:
+    for words in ["<b>first<b>", "second & third", "Песня"]:
         assert words in page.text
+    chosen = re.findall(r"(best|median|worst) for mixture: vocals (\S+) dB", page.text)
+    assert [which for which, _ in chosen] == ["best", "median", "worst"]
+    assert [sdr for _, sdr in chosen] == sorted((sdr for _, sdr in chosen), key=float)[::-1]
+    assert len({sdr for _, sdr in chosen}) == 3
 
 
 def test_the_mixture_adds_nothing_and_leaves_the_drawings_their_scale(scores, tmp_path):
@@ -173,6 +177,9 @@ def test_ratings_of_listeners_stand_beside_the_scores(scores, tmp_path):
     row = "| irm2 | **62.0** | 57.0 … 67.0 | **62.0** | 57.0 … 67.0 |"
     assert markdown.count(row) == 2
     assert "| reference | 100.0 | 100.0 … 100.0 |" in markdown
+    rows = [line.split(" | ")[0] for line in markdown[markdown.index("Listening") :].splitlines()]
+    order = ["| reference", "| <i>other</i>", "| irm2", "| anchor"]
+    assert [row for row in rows if row in order] == 2 * order
     assert markdown.count("### ") == 5
     assert "3 listeners" in markdown and "Nobody is left out" in markdown
     assert (tmp_path / "report.tex").read_text(encoding="utf-8").count(r"\begin{tabular}") == 5
@@ -225,6 +232,7 @@ def test_who_misses_the_reference_is_counted_but_not_averaged(tmp_path):
 
     markdown = (tmp_path / "report.md").read_text(encoding="utf-8")
     assert "Left out: 1 of 2 listeners" in markdown
+    assert "Means over 1 listener, of 1 song;" in markdown
     assert "| irm2 | **60.0** | - | **60.0** | - |" in markdown
     (folder / "ratings" / "0.csv").unlink()
     write_report([folder], tmp_path)
