@@ -11,17 +11,18 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from unbraid.audio import save_audio
+from unbraid.audio import load_audio, save_audio
 from unbraid.cli import app
 from unbraid.errors import DataError, UnbraidError
 from unbraid.evaluation import read_folder, read_scores
 from unbraid.evaluation.bsseval import METRICS
 from unbraid.evaluation.compare import compare, interval, on_common_tracks
+from unbraid.evaluation.excerpts import loudest_seconds, save_excerpts
 from unbraid.evaluation.published import published
 from unbraid.evaluation.run import evaluate, select_tracks
 from unbraid.evaluation.scores import TrackScores
-from unbraid.evaluation.systems import Folder, make_systems
-from unbraid.evaluation.tables import as_latex, as_markdown, tables
+from unbraid.evaluation.systems import PAIR, Folder, make_systems
+from unbraid.evaluation.tables import as_html, as_latex, as_markdown, tables
 from unbraid.models import build
 from unbraid.models.checkpoint import save
 
@@ -125,6 +126,22 @@ def test_four_stems_are_scored_in_both_scenarios(album, tmp_path):
     summary = scores["other"][0].summary()
     assert set(summary) == {"vocals", "accompaniment", "bass", "drums"}
     assert summary["bass"]["SDR"] > 40 > 10 > summary["drums"]["SDR"]
+
+
+def test_excerpts_are_ten_seconds_in_mono_where_all_stems_are_loud(tmp_path):
+    loud = np.zeros(14 * RATE, np.float32)
+    loud[3 * RATE : 13 * RATE] = 1
+    stems = {stem: noise(seed, 14) * (0.1 + loud) for seed, stem in enumerate(PAIR)}
+    start = loudest_seconds(stems, RATE)
+    save_excerpts(tmp_path, stems, start, RATE)
+
+    assert start == 3
+    assert loudest_seconds({"vocals": noise(0, 9)}, RATE) == 0
+    for stem, audio in stems.items():
+        kept, rate = load_audio(tmp_path / f"{stem}.ogg")
+        assert (kept.shape, rate) == ((1, 10 * RATE), RATE)
+        true = audio[:, 3 * RATE : 13 * RATE].mean(0)
+        assert np.corrcoef(kept[0], true)[0, 1] > 0.95
 
 
 def test_one_song_may_be_the_root(album):
@@ -324,10 +341,12 @@ def test_comparison_and_intervals():
     assert pair.tracks == 50 and pair.wins == (first > second).sum()
     assert pair.low < pair.median < pair.high and pair.p < 0.01
     assert compare(second, first).median == -pair.median
-    assert compare(first, first).p == 1
+    assert compare(first, first).p == 1 and compare(first, first).wins == 0
     low, high = interval(first, mean=True)
     assert high - low == pytest.approx(2 * 1.96 * first.std() / math.sqrt(50), rel=0.15)
     assert math.isnan(compare(first[:4], second[:4]).p)
+    five = compare(np.arange(5.0) + 1, np.arange(5.0) ** 2 / 9)
+    assert five.p == 2 / 2**5 and math.isfinite(five.low)
 
 
 def test_lossy_coded_stems_have_no_column_of_filters(tmp_path):
@@ -367,9 +386,15 @@ def test_tables_stress_the_best_and_print_everywhere():
         "good_one": made_up(**{letter: 5.0 + n for n, letter in enumerate(letters)}),
         "bad|one": made_up(**{letter: 1.0 + n for n, letter in enumerate(letters)}),
     }
+    scores["good_one"][0] = made_up(a=2.0)[0]  # so that the mean is not the median
     vocals, pairs = tables(scores)
+    assert vocals.note.startswith("Scenario: vocals and accompaniment.")
+    assert vocals.rows[0][:3] == ("good_one", "median", "7.50")
+    assert vocals.rows[1][:3] == ("good_one", "mean", "7.00")
     assert {row for row, column in vocals.best} == {0, 1}
     assert pairs.rows[0][2] == "6 of 6"
     assert "| good_one | median | **7.50** |" in as_markdown(vocals)
     assert "bad\\|one" in as_markdown(vocals)
+    cells = [as_html(vocals).count(f">{system}<") for system in scores]
+    assert cells == [1, 1]  # one name for both of a system's rows
     assert r"good\_one & median & \textbf{7.50}" in as_latex(vocals)
