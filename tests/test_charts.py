@@ -84,6 +84,7 @@ def test_means_of_ratings_stand_where_the_ticks_say_and_intervals_end_with_the_s
     x = Axis(svg, "x")
 
     assert x.ticks == [0, 20, 40, 60, 80, 100]
+    assert max(float(line.get("x2")) for line in svg.iter("line")) < float(svg.get("width"))
     means = svg.findall("g")
     dots = [mean.find("circle") for mean in means]
     assert [x(dot.get("cx")) for dot in dots] == pytest.approx([99, 20, 64], abs=0.1)
