@@ -129,18 +129,19 @@ def test_four_stems_are_scored_in_both_scenarios(album, tmp_path):
 
 
 def test_excerpts_are_ten_seconds_in_mono_where_all_stems_are_loud(tmp_path):
-    loud = np.zeros(14 * RATE, np.float32)
-    loud[3 * RATE : 13 * RATE] = 1
-    stems = {stem: noise(seed, 14) * (0.1 + loud) for seed, stem in enumerate(PAIR)}
+    gain = np.full((2, 32 * RATE), 0.01, np.float32)
+    gain[:, 20 * RATE : 30 * RATE] = 1
+    gain[0, : 10 * RATE] = 3  # louder, but alone
+    stems = {stem: noise(n, 32) * gain[n] for n, stem in enumerate(PAIR)}
     start = loudest_seconds(stems, RATE)
     save_excerpts(tmp_path, stems, start, RATE)
 
-    assert start == 3
+    assert start == 20
     assert loudest_seconds({"vocals": noise(0, 9)}, RATE) == 0
     for stem, audio in stems.items():
         kept, rate = load_audio(tmp_path / f"{stem}.ogg")
         assert (kept.shape, rate) == ((1, 10 * RATE), RATE)
-        true = audio[:, 3 * RATE : 13 * RATE].mean(0)
+        true = audio[:, 20 * RATE : 30 * RATE].mean(0)
         assert np.corrcoef(kept[0], true)[0, 1] > 0.95
 
 
@@ -344,6 +345,8 @@ def test_comparison_and_intervals():
     assert compare(first, first).p == 1 and compare(first, first).wins == 0
     low, high = interval(first, mean=True)
     assert high - low == pytest.approx(2 * 1.96 * first.std() / math.sqrt(50), rel=0.15)
+    assert interval(np.append(np.ones(9), 10)) == (1, 1)  # of the median
+    assert interval(np.append(np.ones(9), 10), mean=True)[1] > 2
     assert math.isnan(compare(first[:4], second[:4]).p)
     five = compare(np.arange(5.0) + 1, np.arange(5.0) ** 2 / 9)
     assert five.p == 2 / 2**5 and math.isfinite(five.low)
@@ -391,6 +394,8 @@ def test_tables_stress_the_best_and_print_everywhere():
     assert vocals.note.startswith("Scenario: vocals and accompaniment.")
     assert vocals.rows[0][:3] == ("good_one", "median", "7.50")
     assert vocals.rows[1][:3] == ("good_one", "mean", "7.00")
+    low, high = interval(np.array([2.0, 6, 7, 8, 9, 10]), mean=True)
+    assert vocals.rows[1][-1] == f"{low:.2f} … {high:.2f}"
     assert {row for row, column in vocals.best} == {0, 1}
     assert pairs.rows[0][2] == "6 of 6"
     assert "| good_one | median | **7.50** |" in as_markdown(vocals)
