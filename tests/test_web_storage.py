@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+from pathlib import Path
 
 import pytest
 
 from unbraid.errors import ConfigError
+from unbraid.web.settings import cache_folder
 from unbraid.web.storage import FullError, StalledError, Storage, TooLargeError, Upload
 
 
@@ -39,6 +41,15 @@ def test_a_folder_that_takes_nothing_is_told_with_its_option(tmp_path, monkeypat
     message = r"served: cannot be written to \(Read-only file system\); choose another --folder"
     with pytest.raises(ConfigError, match=message):
         Storage(tmp_path / "served", 1)
+
+
+def test_a_user_without_a_home_is_told_of_the_option(monkeypatch):
+    def homeless():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", homeless)
+    with pytest.raises(ConfigError, match="no home folder: name a --folder"):
+        cache_folder(8765)
 
 
 def test_a_body_is_written_as_it_comes(tmp_path):

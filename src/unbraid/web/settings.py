@@ -68,8 +68,14 @@ def cache_folder(port: int) -> Path:
     """Where a server keeps its songs unless told otherwise: one folder a port.
 
     Below `$XDG_CACHE_HOME` (`~/.cache`), `~/Library/Caches` or `%LOCALAPPDATA%`.
+
+    Raises:
+        ConfigError: if the user has no home.
     """
-    home = Path.home()
+    try:
+        home = Path.home()
+    except RuntimeError:
+        raise ConfigError("no home folder: name a --folder for songs and stems") from None
     if sys.platform == "darwin":
         place = home / "Library" / "Caches"
     elif sys.platform == "win32":
