@@ -20,6 +20,7 @@ USER 1000:1000
 ENV PATH=/opt/unbraid/bin:$PATH PYTHONUNBUFFERED=1
 VOLUME /data
 EXPOSE 8765
+# not through a proxy, which Docker may set for all containers
 HEALTHCHECK --interval=30s --timeout=5s --start-period=60s \
-    CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://localhost:8765/api/health', timeout=4)"]
+    CMD ["python", "-c", "import urllib.request as r; r.build_opener(r.ProxyHandler({})).open('http://localhost:8765/api/health', timeout=4)"]
 ENTRYPOINT ["unbraid", "serve", "--host", "0.0.0.0", "--folder", "/data"]
