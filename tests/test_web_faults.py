@@ -18,10 +18,12 @@ from typing import NamedTuple
 
 import httpx2
 import pytest
+from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from unbraid.web.app import create_app
 from unbraid.web.process import Child
+from unbraid.web.server import bind, serve
 from unbraid.web.settings import Settings
 from unbraid.web.storage import Storage
 from unbraid.web.worker import UNEXPECTED
@@ -146,6 +148,23 @@ def test_files_that_are_there_do_not_wait_for_one_that_is_encoded(client, song, 
         finally:
             go_on.set()
         assert encoded.result(20).status_code == 200
+
+
+def test_a_service_without_standard_output_serves(monkeypatch):
+    app = FastAPI()
+    app.state.ending = asyncio.Event()
+
+    @app.get("/")
+    async def end() -> str:
+        signal.raise_signal(signal.SIGINT)
+        return "served"
+
+    monkeypatch.setattr(sys, "stdout", None)
+    with ThreadPoolExecutor() as pool, bind("127.0.0.1", free_port()) as bound:
+        url = f"http://127.0.0.1:{bound.getsockname()[1]}"
+        answer = pool.submit(httpx2.get, url)
+        serve(app, bound, url)
+        assert answer.result(20).json() == "served"
 
 
 class Running(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 import webbrowser
 from contextlib import suppress
 from types import FrameType
@@ -97,6 +98,7 @@ async def _serve(app: FastAPI, bound: socket.socket, url: str, open_page: bool) 
             access_log=False,
             server_header=False,
             proxy_headers=False,
+            use_colors=None if sys.stdout else False,  # a service may have none to ask
         )
         print(f"Unbraid listens at {url}  (Ctrl-C ends it)", flush=True)
         if open_page:
