@@ -21,6 +21,7 @@ import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
+from unbraid.models import find
 from unbraid.web.app import create_app
 from unbraid.web.process import Child
 from unbraid.web.server import bind, serve
@@ -148,6 +149,20 @@ def test_files_that_are_there_do_not_wait_for_one_that_is_encoded(client, song, 
         finally:
             go_on.set()
         assert encoded.result(20).status_code == 200
+
+
+def test_modules_in_the_folder_one_is_in_are_left_alone(tmp_path, monkeypatch):
+    (tmp_path / "soundfile.py").write_text("raise SystemExit('not the one')")
+    monkeypatch.chdir(tmp_path)
+
+    async def ask() -> dict:
+        child = Child()
+        try:
+            return await child.ask({"task": "models", "own": str(find("unet"))})
+        finally:
+            await child.close()
+
+    assert asyncio.run(ask())["damaged"] == []
 
 
 def test_a_service_without_standard_output_serves(monkeypatch):

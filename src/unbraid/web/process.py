@@ -71,8 +71,10 @@ class Child:
     async def _ensure(self) -> None:
         if self._process is not None and self._process.returncode is None:
             return
+        # from where this process has its modules; -m would look in the folder one is in before
+        code = f"import sys; sys.path = {sys.path}; from unbraid.web.worker import main; main()"
         self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "unbraid.web.worker"),
+            *(sys.executable, "-c", code),
             stdin=PIPE,
             stdout=PIPE,
             start_new_session=True,  # Ctrl-C in a terminal is for the server alone

@@ -144,7 +144,3 @@ def main() -> None:
             say(error=UNEXPECTED)
         else:
             say(result=result)
-
-
-if __name__ == "__main__":
-    main()
