@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -376,6 +377,23 @@ def test_info_says_what_a_file_holds(tmp_path, unbraid):
         assert fact in done.stdout
     assert done.stderr.startswith("error: ")
     assert "nowhere.wav" in done.stderr
+
+
+def test_info_goes_on_after_a_song_that_may_not_be_read(tmp_path, unbraid, monkeypatch):
+    songs = [make_song(tmp_path / name) for name in ("secret.wav", "open.wav")]
+    opened = Path.open
+
+    def may(path: Path, *arguments: object, **more: object) -> object:
+        if path == songs[0]:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return opened(path, *arguments, **more)
+
+    monkeypatch.setattr(os, "access", lambda path, *arguments, **more: Path(path) != songs[0])
+    monkeypatch.setattr(Path, "open", may)
+    done = unbraid("info", *songs)
+    assert done.returncode == 1
+    assert "secret.wav: cannot be opened (Permission denied)" in done.stderr
+    assert "open.wav\n  format       wav" in done.stdout
 
 
 @pytest.mark.parametrize("name", ["a.ogg", "a.mp3"])

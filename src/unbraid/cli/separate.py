@@ -215,7 +215,12 @@ def _check_runtime(runtime: Runtime, engine: Engine, model: str, weights: Path) 
 
 
 @app.command()
-def info(songs: Annotated[list[Path], typer.Argument(metavar="SONG...", help="Files.")]) -> None:
+def info(
+    songs: Annotated[
+        list[Path],
+        typer.Argument(metavar="SONG...", help="Files.", readable=False),  # told song by song
+    ],
+) -> None:
     """Show what a file holds: format, length, sample rate, channels, bit depth."""
     from unbraid.audio import probe
     from unbraid.progress import clock
