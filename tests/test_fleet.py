@@ -218,6 +218,9 @@ def test_urls_go_in_and_out_and_another_model_or_option_is_done_anew(cluster, tm
     assert run([root], out, model)["a [1].wav"].status == "skipped"
     flac = Options(out, STEMS, format="flac")
     assert separate_catalogue([root], flac, model, quiet)["done"] == 1
+    make_song(tmp_path / "in/x/a [1].wav", 1.5)
+    existing = Options(out, STEMS, skip_existing=True)
+    assert separate_catalogue([root], existing, model, quiet)["skipped"] == 1
     other = tmp_path / "other.safetensors"
     network = build("bandsplit", features=4, hidden=8, blocks=1)
     save(network, other, architecture="bandsplit", licence="CC0-1.0", data="nothing")

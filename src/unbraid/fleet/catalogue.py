@@ -71,7 +71,7 @@ def separate_catalogue(
 
     def jobs_of(manifest: Manifest, store: Store) -> Iterator[Job]:
         def is_there(path: PurePath) -> bool:
-            return store.exists(path.relative_to(options.out_dir).as_posix())
+            return store.exists("/".join(path.relative_to(options.out_dir).parts))
 
         for songs in lists:
             tasks, known = plan(songs, options, is_there)
