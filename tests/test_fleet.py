@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from functools import partial
 from pathlib import Path
 
@@ -59,6 +60,28 @@ class Deadly(Separator):
 def deadly(path: Path, once: Path | None = None) -> Separator:
     separator = Deadly.from_pretrained(path, device="cpu")
     separator.once = once
+    return separator
+
+
+class Patient(Separator):
+    """A separator that waits at the end of a song.
+
+    Args:
+        note: file to wait for.
+    """
+
+    note: Path
+
+    def separate_file(self, path, out_dir, **options):
+        files = super().separate_file(path, out_dir, **options)
+        while not self.note.exists():
+            time.sleep(0.05)
+        return files
+
+
+def patient(path: Path, note: Path) -> Separator:
+    separator = Patient.from_pretrained(path, device="cpu")
+    separator.note = note
     return separator
 
 
@@ -245,20 +268,24 @@ def test_a_name_that_is_not_utf8_is_a_song_like_any_other(cluster, tmp_path, mod
 
 
 @pytest.mark.slow
-def test_an_interruption_leaves_no_partial_file(cluster, tmp_path, model):
-    songs = [make_song(tmp_path / name, 60) for name in ("a.wav", "b.wav")]
+def test_an_interruption_leaves_no_partial_file_and_forgets_none(cluster, tmp_path, model):
+    songs = [make_song(tmp_path / "done.wav"), make_song(tmp_path / "long.wav", 60)]
+    note = tmp_path / "interrupted"
 
     def interrupt(task, fraction):
-        if fraction > 0:
+        if task.song.path.name == "done.wav" and fraction == 1:
+            note.touch()
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(songs, tmp_path / "out", model, on_progress=interrupt)
-    left = contents(tmp_path / "out")  # a fast machine may have finished a song by then
+        run(songs, tmp_path / "out", model, partial(patient, note=note), on_progress=interrupt)
+    left = contents(tmp_path / "out")  # a fast machine may have finished the long one by then
     songs_left = {name.split("/")[0] for name in left}
     assert set(left) == {f"{song}/{stem}.wav" for song in songs_left for stem in STEMS}
+    assert "done" in songs_left
+    assert set(manifest(tmp_path / "out")) == {f"{song}.wav" for song in songs_left}
     for name in left:
-        assert probe(tmp_path / "out" / name).duration == 60
+        assert probe(tmp_path / "out" / name).duration == (60 if "long" in name else 1)
 
 
 @pytest.mark.slow

@@ -100,7 +100,8 @@ def separate_catalogue(
         try:
             crew.work_off(jobs_of(manifest, store), on_progress, report)
         finally:
-            crew.dismiss()
+            for job, said in crew.dismiss():
+                report(job, said)
             manifest.close()
             store.remove(HIDDEN)
     return tally

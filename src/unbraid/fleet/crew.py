@@ -106,17 +106,34 @@ class Crew:
                 self._hear(answers[answer], on_report)
             self._watch(on_progress)
 
-    def dismiss(self) -> None:
-        """End all workers; a song under way leaves no file."""
+    def dismiss(self) -> list[tuple[Job, Report]]:
+        """End all workers; a song under way leaves no file.
+
+        Returns:
+            The songs that were done before their workers heard of it.
+        """
+        done = []
         with suppress(RayError):
             for member in self._busy():
                 member.actor.stop.remote()
             if self._busy():
                 answers = [member.answer for member in self._busy()]
-                ray.wait(answers, num_returns=len(answers), timeout=_END)
+                ready, _ = ray.wait(answers, num_returns=len(answers), timeout=_END)
+                done = self._last_reports(ready)
             for member in self._members:
                 ray.kill(member.actor)
         self._members = []
+        return done
+
+    def _last_reports(self, ready: list[Any]) -> list[tuple[Job, Report]]:
+        done = []
+        for member in self._busy():
+            if member.job and member.answer in ready:
+                with suppress(RayError):
+                    said = ray.get(member.answer)
+                    if said is not None:
+                        done.append((member.job, said))
+        return done
 
     def _busy(self) -> list[_Member]:
         return [member for member in self._members if member.job]
