@@ -9,6 +9,8 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
+from socketserver import StreamRequestHandler, TCPServer
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -358,6 +360,52 @@ def test_what_the_user_can_mend_is_one_line(
     assert done.returncode == 1
     assert done.stderr.startswith("error: ")
     assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_an_address_at_which_something_else_answers_is_one_line(
+    tmp_path, monkeypatch, model, unbraid
+):
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    song = make_song(tmp_path / "a.wav", 0.1)
+
+    class Web(StreamRequestHandler):
+        def handle(self) -> None:
+            self.wfile.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    with TCPServer(("127.0.0.1", 0), Web) as server:
+        Thread(target=server.handle_request).start()
+        address = f"127.0.0.1:{server.server_address[1]}"
+        flags = ["-o", tmp_path / "out", "--engine", "ray", "--address", address]
+        done = unbraid("separate", song, *flags, "--model", model)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: no Ray cluster answers at {address} (it is no Ray")
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("raised", "cause", "said"),
+    [
+        (Exception("The node timed out.\nSo it is."), None, "The node timed out."),
+        (ConnectionError("no"), RuntimeError("RPC error: InvalidAuthToken"), "RAY_AUTH_MODE=token"),
+    ],
+)
+def test_a_ray_that_does_not_start_or_let_us_in_is_one_line(
+    tmp_path, monkeypatch, model, unbraid, raised, cause, said
+):
+    def refuse(**settings):
+        os.write(2, b"what Ray's own libraries print\n")
+        raise raised from cause
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", refuse)
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+    song = make_song(tmp_path / "a.wav", 0.1)
+    flags = ["-o", tmp_path / "out", "--engine", "ray", "--model", model]
+    done = unbraid("separate", song, *flags)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: Ray at this machine: ")
+    assert said in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 

@@ -6,12 +6,13 @@ import logging
 import os
 import signal
 import socket
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from unbraid.errors import UnbraidError
+from unbraid.errors import UnbraidError, reason
 
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is sent anywhere
@@ -19,6 +20,8 @@ ENVIRONMENT = {
     "RAY_worker_niceness": "0",  # as the local engine's processes; Ray's own is 15
 }
 _REACH = 10.0  # seconds for an address to answer
+_GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"  # with no settings
+_SETTINGS = b"\4"  # kind of frame that every HTTP/2 server, such as Ray, answers with
 _THREADS = 2  # of a worker, where the user does not say how many workers
 
 
@@ -60,10 +63,15 @@ def connected(address: str | None) -> Iterator[None]:
         settings = {"address": address}
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        ray.init(**settings, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+        with _silence():
+            ray.init(**settings, log_to_driver=False, logging_level=logging.ERROR)
+    except Exception as error:  # Ray raises just this, too
         ray.shutdown()
-        why = str(error).strip().splitlines()[0]
+        why = reason(error)
+        if "AuthToken" in str(error.__cause__):
+            why = (
+                "it asks for a token: set RAY_AUTH_MODE=token, and copy its ~/.ray/auth_token here"
+            )
         raise UnbraidError(f"Ray at {address or 'this machine'}: {why}") from error
     for number, handler in handlers.items():
         signal.signal(number, handler)  # Ray's own would leave files
@@ -73,6 +81,21 @@ def connected(address: str | None) -> Iterator[None]:
         ray.shutdown()
 
 
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Nothing goes to standard error: what Ray says there, its error says, and in fewer lines."""
+    sys.stderr.flush()
+    before = os.dup(2)
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nothing, 2)
+        yield
+    finally:
+        os.dup2(before, 2)
+        os.close(before)
+        os.close(nothing)
+
+
 def _check_reachable(address: str) -> None:
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if address == "auto":
@@ -80,8 +103,14 @@ def _check_reachable(address: str) -> None:
     if not host or not port.isdigit():
         raise UnbraidError(f"address {address!r}: give auto, HOST:PORT or ray://HOST:PORT")
     try:
-        with suppress(UnicodeError):
-            socket.create_connection((host, int(port)), _REACH).close()
+        with (
+            suppress(UnicodeError),
+            socket.create_connection((host, int(port)), _REACH) as connection,
+        ):
+            if os.environ.get("RAY_USE_TLS") in (None, "0"):
+                connection.sendall(_GREETING)
+                if connection.recv(4)[3:] != _SETTINGS:  # Ray would ask it for minutes
+                    raise OSError("it is no Ray that does")
     except (OSError, OverflowError) as error:
         raise UnbraidError(
             f"no Ray cluster answers at {address} ({error}): start one with `ray start --head`"
