@@ -208,6 +208,31 @@ def test_storage_that_fails_is_one_line(memory, monkeypatch, tmp_path):
         Store(Url("ftp://127.0.0.1:1/out"))
 
 
+def test_a_folder_that_nothing_can_be_written_to_is_seen_before_anything_is_done(
+    memory, monkeypatch, tmp_path
+):
+    Store(Url("memory://b/out")).check()
+    Store(tmp_path / "out").check()
+    assert not memory.find("/b")
+    assert not list(tmp_path.iterdir())
+
+    def refuse(*arguments, **settings):
+        raise PermissionError("Access Denied")
+
+    monkeypatch.setattr(type(memory), "pipe_file", refuse)
+    with pytest.raises(UnbraidError, match=r"^memory://b/out: cannot be written: Access Denied$"):
+        Store(Url("memory://b/out")).check()
+    (tmp_path / "file").touch()
+    with pytest.raises(AudioError, match="is a file, not a folder"):
+        Store(as_place((tmp_path / "file").as_uri())).check()
+
+
+def test_what_is_not_there_is_said_without_fetching_it(memory, tmp_path):
+    memory.pipe_file("/b/a.wav", b"")
+    songs = next(list_songs([Url("memory://b/a.wav"), Url("memory://nothing")], tmp_path))
+    assert [song.fault for song in songs] == [None, "memory://nothing: no such file or folder"]
+
+
 def test_a_manifest_that_storage_does_not_give_is_not_called_damaged(memory, monkeypatch):
     Manifest(Store(Url("memory://b"))).close()
     memory.pipe_file("/b/manifest.parquet", b"whatever")

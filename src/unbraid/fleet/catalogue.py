@@ -56,12 +56,15 @@ def separate_catalogue(
     Raises:
         AudioError: a folder holds no song.
         ModelError: the weights cannot be used.
-        UnbraidError: the cluster cannot be reached, or lacks a GPU that was asked for.
+        UnbraidError: the output folder cannot be written to, or the cluster cannot be reached or
+            lacks a GPU that was asked for.
         KeyboardInterrupt: interrupted; songs under way leave no file.
     """
     model = read_info(weights).sha256
     lists = list_songs(inputs, options.out_dir)
     lists = chain([next(lists)], lists)  # no songs, no cluster
+    store = Store(options.out_dir)
+    store.check()
     tally: Counter[str] = Counter()
     asked = _as_json(options, settings or {})
 
@@ -69,7 +72,7 @@ def separate_catalogue(
         tally[result.status] += 1
         on_result(result)
 
-    def jobs_of(manifest: Manifest, store: Store) -> Iterator[Job]:
+    def jobs_of(manifest: Manifest) -> Iterator[Job]:
         def is_there(path: PurePath) -> bool:
             return store.exists("/".join(path.relative_to(options.out_dir).parts))
 
@@ -88,7 +91,6 @@ def separate_catalogue(
 
     with connected(address):
         room = size(device, jobs)
-        store = Store(options.out_dir)
         manifest = Manifest(store)
 
         def report(job: Job, said: Report) -> None:
@@ -98,7 +100,7 @@ def separate_catalogue(
 
         crew = Crew(room, weights, make_separator, options, store)
         try:
-            crew.work_off(jobs_of(manifest, store), on_progress, report)
+            crew.work_off(jobs_of(manifest), on_progress, report)
         finally:
             for job, said in crew.dismiss():
                 report(job, said)

@@ -11,6 +11,7 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
 from unbraid.errors import AudioError, UnbraidError, reason
+from unbraid.folders import check_folder
 from unbraid.songs import Song, find_songs, is_hidden, is_song, walk
 
 
@@ -135,7 +136,7 @@ def _within(place: PurePath, folder: PurePath) -> bool:
 
 def _folders(given: PurePath, out_dir: PurePath) -> Iterator[list[Song]]:
     if not _is_folder(given):
-        yield [Song(given)]
+        yield [Song(given, fault=_fault(given))]
         return
     empty = True
     for songs in walk(given, out_dir) if isinstance(given, Path) else _walk_url(given, out_dir):
@@ -151,6 +152,19 @@ def _is_folder(place: PurePath) -> bool:
     system, path = open_place(place)
     with _one_line(place, "cannot be read"):
         return bool(system.isdir(path))
+
+
+def _fault(place: PurePath) -> str | None:
+    """That a file in a storage is not there; what a Path is worth the checks will see."""
+    if isinstance(place, Path):
+        return None
+    system, path = open_place(place)
+    try:
+        with _one_line(place, "cannot be read"):
+            system.info(path)
+    except UnbraidError as error:
+        return str(error)
+    return None
 
 
 def _walk_url(root: PurePath, out_dir: PurePath) -> Iterator[list[Song]]:
@@ -203,6 +217,16 @@ class Store:
     def __init__(self, root: PurePath) -> None:
         self._root = root
         self._system, self._path = open_place(root)
+
+    def check(self) -> None:
+        """Look whether files can be written, before songs are separated for nothing."""
+        if _on_disk(self._system):
+            check_folder(Path(self._path))
+            return
+        trial = self._full(f"{HIDDEN}/{uuid.uuid4().hex}")
+        with _one_line(self._root, "cannot be written"):
+            self._system.pipe_file(trial, b"trial")
+            self._system.rm_file(trial)
 
     def exists(self, name: str) -> bool:
         """Whether a file is there."""
