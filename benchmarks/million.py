@@ -20,7 +20,7 @@ from __future__ import annotations
 import argparse
 from math import log2
 
-REQUESTS = 8  # a song: look and read; each of two stems: write, copy to its name, remove the first
+REQUESTS = 4  # a song: look and read; each of two stems: write
 
 
 def main() -> None:

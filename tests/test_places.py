@@ -233,6 +233,16 @@ def test_what_is_not_there_is_said_without_fetching_it(memory, tmp_path):
     assert [song.fault for song in songs] == [None, "memory://nothing: no such file or folder"]
 
 
+def test_object_storage_is_written_to_without_copies(memory, monkeypatch, tmp_path):
+    monkeypatch.setattr(type(memory), "protocol", ("s3", "s3a"))
+    monkeypatch.setattr(type(memory), "cp_file", None)
+    (tmp_path / "a").write_bytes(b"content")
+    store = Store(Url("memory://b/out"))
+    store.put(tmp_path / "a", "x/vocals.wav", ".unbraid")
+    store.write("manifest.parquet", b"rows")
+    assert memory.find("/b") == ["/b/out/manifest.parquet", "/b/out/x/vocals.wav"]
+
+
 def test_a_manifest_that_storage_does_not_give_is_not_called_damaged(memory, monkeypatch):
     Manifest(Store(Url("memory://b"))).close()
     memory.pipe_file("/b/manifest.parquet", b"whatever")

@@ -25,6 +25,7 @@ class Url(PurePosixPath):
 
 HIDDEN = ".unbraid"  # folder in the output folder for what is gone after the run
 _ON_DISK = ("file", "local")
+_ATOMIC = {"s3", "gs", "abfs"}  # fsspec's names of storage whose files appear when complete
 
 
 def as_place(text: str) -> Path | Url:
@@ -254,7 +255,7 @@ class Store:
         Args:
             file: the local file.
             name: where it goes.
-            uploads: folder where it lies until it is complete.
+            uploads: folder where it lies until it is complete, if the storage shows it before.
         """
         with self._replacing(name, uploads) as temporary:
             self._system.put_file(str(file), temporary)
@@ -286,12 +287,15 @@ class Store:
         """A path to write to, which goes to its name at a clean exit and vanishes at any other."""
         temporary, target = self._full(f"{uploads}/{uuid.uuid4().hex}"), self._full(name)
         with _one_line(self._root / name, "cannot be written"):
+            if _is_atomic(self._system):  # where moving would copy
+                yield target
+                return
             try:
                 yield temporary
                 if _on_disk(self._system):
                     Path(target).parent.mkdir(parents=True, exist_ok=True)
                     os.replace(temporary, target)
-                else:  # objects appear whole; its mv would expand wildcards
+                else:  # its mv would expand wildcards
                     self._system.cp_file(temporary, target)
                     self._system.rm_file(temporary)
             except BaseException:
@@ -304,3 +308,8 @@ def _on_disk(system: Any) -> bool:
     from fsspec.implementations.local import LocalFileSystem
 
     return isinstance(system, LocalFileSystem)
+
+
+def _is_atomic(system: Any) -> bool:
+    names = {system.protocol} if isinstance(system.protocol, str) else {*system.protocol}
+    return bool(_ATOMIC & names)
