@@ -109,7 +109,8 @@ def _check_reachable(address: str) -> None:
         ):
             if os.environ.get("RAY_USE_TLS") in (None, "0"):
                 connection.sendall(_GREETING)
-                if connection.recv(4)[3:] != _SETTINGS:  # Ray would ask it for minutes
+                kind = connection.makefile("rb").read(4)[3:]  # after three bytes of length
+                if kind != _SETTINGS:  # Ray would ask for minutes
                     raise OSError("it is no Ray that does")
     except (OSError, OverflowError) as error:
         raise UnbraidError(
