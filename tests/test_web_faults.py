@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import itertools
 import os
 import signal
 import socket
@@ -11,20 +12,23 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
+from unittest.mock import AsyncMock
 
 import httpx2
 import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
+from unbraid.errors import ModelError
 from unbraid.models import find
 from unbraid.web.app import create_app
 from unbraid.web.process import Child
 from unbraid.web.server import bind, serve
+from unbraid.web.service import Service
 from unbraid.web.settings import Settings
 from unbraid.web.storage import Storage
 from unbraid.web.worker import UNEXPECTED
@@ -111,6 +115,28 @@ def test_an_upload_to_a_full_disk_is_refused_as_such_and_leaves_nothing(
     assert refused.status_code == 507
     assert "full" in refused.json()["detail"]
     assert set((box / "jobs").iterdir()) == before
+
+
+def test_a_refused_song_is_read_to_its_end_and_no_further_than_the_limit(tmp_path, monkeypatch):
+    """Firefox and Safari look for an answer only when all is sent."""
+    monkeypatch.setattr("unbraid.web.service._PAUSE_SECONDS", 0.3)
+    service = Service(Settings(tmp_path / "box", max_upload=22_000))
+    read: list[int] = []
+
+    async def body(chunks: Iterable[int]) -> AsyncIterator[bytes]:
+        read.clear()
+        for number in chunks:
+            await asyncio.sleep(0.02)
+            read.append(number)
+            yield b"\x00" * 1000
+
+    def refused(chunks: Iterable[int]) -> int:
+        with pytest.raises(ModelError):
+            asyncio.run(service.upload(body(chunks), "song", "unknown", 0, AsyncMock()))
+        return len(read)
+
+    assert refused(range(20)) == 20
+    assert refused(itertools.count()) == 22
 
 
 def test_the_error_of_a_failed_song_names_no_folder_of_the_server(client, song, long_song, box):

@@ -24,7 +24,7 @@ EXAMPLE = files("unbraid.web") / "example" / "lithium.ogg"
 EXAMPLE_NAME = "Lithium (Software-Entwicklungskit).ogg"
 _READ_SECONDS = 120.0  # longest that finding a song's length may take
 _SILENCE_SECONDS = 15.0  # longest in a stream of events
-_LINGER_SECONDS = 2.0  # reading on after a refusal, so that a client that still sends sees it
+_PAUSE_SECONDS = 2.0  # longest in a song that is refused already
 
 
 class Service:
@@ -99,8 +99,7 @@ class Service:
                     raise ClientDisconnect
                 return self._admit(job_id, name, chosen, **found)
         except UnbraidError:
-            with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(_discard(body), _LINGER_SECONDS)
+            await _discard(body, self.settings.max_upload)
             raise
 
     async def example(self, model: str | None) -> Job:
@@ -274,9 +273,14 @@ class Service:
         return self.jobs.add(job_id, clean_name(name), model, samples, sample_rate, channels)
 
 
-async def _discard(body: AsyncIterator[bytes]) -> None:
-    async for _ in body:
-        pass
+async def _discard(body: AsyncIterator[bytes], most: int) -> None:
+    """Read on after a refusal: Firefox and Safari look for an answer only when all is sent."""
+    with suppress(asyncio.TimeoutError):
+        while most > 0:
+            chunk = await asyncio.wait_for(anext(body, None), _PAUSE_SECONDS)
+            if chunk is None:
+                return
+            most -= len(chunk)
 
 
 async def _any_of(*events: asyncio.Event, seconds: float) -> bool:
