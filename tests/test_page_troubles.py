@@ -355,6 +355,16 @@ def test_songs_that_are_not_sent_are_named(page, url, songs):
     until(page, lambda: alerts(page) == [*told, "“two.wav”: not sent.", "“three.wav”: not sent."])
 
 
+def test_a_token_that_is_out_of_date_is_told_where_it_breaks_the_upload(page, url, songs):
+    """Firefox and Safari hear no refusal while they send."""
+    page.goto(url)
+    expect(page.locator("#home")).to_be_visible()
+    answer(page, UPLOADS, None, method="POST")
+    answer(page, "**/api/server", {"detail": "a token is needed"}, status=401)
+    page.set_input_files("#file", songs[0])
+    until(page, lambda: alerts(page) == ["“one.wav”: a token is needed."])
+
+
 def test_a_folder_is_named_and_what_is_dropped_beside_it_is_sent(page, url, songs, tmp_path):
     (tmp_path / "Album").mkdir()
     held = take_uploads(page)

@@ -1,6 +1,6 @@
 // Sending one song.
 
-import { uploadUrl } from "./api.js";
+import { server, uploadUrl } from "./api.js";
 import { ConnectionError, Refusal } from "./errors.js";
 
 /**
@@ -23,7 +23,7 @@ export function upload(file, model, onProgress, signal) {
       else reject(new Refusal(status, response, Number(request.getResponseHeader("retry-after"))));
     };
     request.onerror = async () => {
-      reject((await canBeRead(file)) ? new ConnectionError() : new Error("it can't be read"));
+      reject((await canBeRead(file)) ? await whyBroken() : new Error("it can't be read"));
     };
     request.onabort = () => reject(signal.reason);
     signal.addEventListener("abort", () => request.abort());
@@ -33,3 +33,6 @@ export function upload(file, model, onProgress, signal) {
 
 /** Whether a file is still there, unchanged, and no folder: the browser calls all of it a broken connection. */
 const canBeRead = (file) => file.slice(0, 1).arrayBuffer().then(() => true, () => false);
+
+/** A connection that broke, or what the server has against this page: Firefox and Safari hear no refusal while they send. */
+const whyBroken = () => server().then(() => new ConnectionError(), (error) => error);
