@@ -119,6 +119,18 @@ def test_folders_are_put_side_by_side(scores, tmp_path):
     assert "1 track; left out, without a score under some system: 2." in markdown
 
 
+def test_folders_of_other_songs_are_refused_even_if_one_has_a_stem_alone(tmp_path):
+    frames = {metric: np.array([1.0]) for metric in ("SDR", "ISR", "SIR", "SAR")}
+    for track, targets in {"x": ("vocals", "bass"), "y": ("vocals",)}.items():
+        folder = tmp_path / track / f"system {track}" / "test"
+        folder.mkdir(parents=True)
+        write_scores(TrackScores(track, dict.fromkeys(targets, frames)), folder / f"{track}.json")
+    write_report([tmp_path / "x"], tmp_path / "out")
+
+    with pytest.raises(DataError, match="no track has scores under every system"):
+        write_report([tmp_path / "x", tmp_path / "y"], tmp_path / "out")
+
+
 def scored_by(model: str, track: str, folder: Path) -> None:
     frames = {metric: np.array([1.0]) for metric in ("SDR", "ISR", "SIR", "SAR")}
     about = {"stamp": {"model": model}}

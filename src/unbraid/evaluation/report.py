@@ -139,7 +139,7 @@ def _title(scores: dict[str, list[TrackScores]]) -> str:
     if not scores:
         return "Listening test"
     common = _common(scores)
-    if not common:
+    if not common or ("vocals" in targets_of(scores) and "vocals" not in common):
         raise DataError(f"{NOTHING_COMMON}: there is nothing to compare")
     tracks = max(len(found.tracks) for found in common.values())
     return f"Vocals and accompaniment on {tracks} {'track' if tracks == 1 else 'tracks'}"
