@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from unbraid.audio import save_audio
+from unbraid.audio import load_audio, save_audio
 
 plot = pytest.importorskip("unbraid.plot")
 image = pytest.importorskip("matplotlib.image")
@@ -63,6 +63,15 @@ def test_an_overview_measures_level_frequency_and_length(tmp_path, seconds):
     assert plot.LOWEST * (made.top / plot.LOWEST) ** place == pytest.approx(1000, rel=0.02)
     assert middle.max() == pytest.approx(-3, abs=3)
     assert made.rms[len(made.rms) // 2] == pytest.approx(0.5**0.5, abs=0.01)
+
+
+def test_mono_is_as_bright_as_two_equal_channels(tmp_path):
+    both = plot.overview(sine(tmp_path / "stereo.wav", 1))
+    tone, rate = load_audio(tmp_path / "stereo.wav")
+    save_audio(tmp_path / "mono.wav", tone[:1], rate, "32f")
+    mono = plot.overview(tmp_path / "mono.wav")
+    np.testing.assert_allclose(mono.level, both.level, atol=0.01)
+    np.testing.assert_allclose(mono.rms, both.rms, atol=1e-6)
 
 
 def test_what_happens_late_is_drawn_late(tmp_path):
