@@ -188,7 +188,7 @@ def test_seconds_that_a_gate_leaves_out_are_told_from_those_of_a_silent_song(tmp
     assert notes["whole"] == [
         "1 of 3 seconds left out: a true stem is silent there, or its channels cancel"
     ]
-    assert len(notes["gated"]) == 2
+    assert len(notes["gated"]) == 2 and notes["gated"][0] == notes["whole"][0]
     assert notes["gated"][1].startswith("1 of 3 seconds left out: an estimate is silent")
 
 
