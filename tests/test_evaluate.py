@@ -404,3 +404,4 @@ def test_tables_stress_the_best_and_print_everywhere():
     cells = [as_html(vocals).count(f">{system}<") for system in scores]
     assert cells == [1, 1]  # one name for both of a system's rows
     assert r"good\_one & median & \textbf{7.50}" in as_latex(vocals)
+    assert r"bad\textbar{}one" in as_latex(vocals)
