@@ -18,8 +18,13 @@ export let player = null;
 /** Load a song's stems and show them. Returns a function that ends it, or null if no longer wanted. */
 export async function mixer(job, formats, wanted) {
   const mine = new Player(job.sample_rate);
-  const files = await Promise.all(job.stems.map((stem) => patiently(() => api.stem(job.id, stem))));
-  for (const [i, stem] of job.stems.entries()) await mine.add(stem, files[i]);
+  const load = async (stem) => mine.add(stem, await patiently(() => api.stem(job.id, stem)));
+  try {
+    await Promise.all(job.stems.map(load));
+  } catch (error) {
+    mine.close();
+    throw error;
+  }
   if (!wanted()) {
     mine.close();
     return null;
