@@ -8,9 +8,9 @@ from html import escape
 import numpy as np
 from numpy.typing import NDArray
 
-COLOURS = ("#e8590c", "#1971c2", "#2f9e44", "#9c36b5", "#c2255c", "#0c8599", "#e8b50c", "#868e96")
+from unbraid.evaluation.compare import ENDLESS
 
-ENDLESS = 100.0  # dB: no error but that of rounding, as the SAR of a mixture, which adds nothing
+COLOURS = ("#e8590c", "#1971c2", "#2f9e44", "#9c36b5", "#c2255c", "#0c8599", "#e8b50c", "#868e96")
 
 Values = Mapping[str, NDArray[np.float64]]  # system -> dB of each track
 _Scale = Callable[[float], float]  # dB -> place in the drawing

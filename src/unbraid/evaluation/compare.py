@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from unbraid.evaluation.scores import TrackScores
 
 FEWEST = 5  # tracks that an interval needs
+ENDLESS = 100.0  # dB: no error but that of rounding, as the SAR of a mixture, which adds nothing
 _RESAMPLES = 9999
 
 Scores = Mapping[str, Sequence[TrackScores]]

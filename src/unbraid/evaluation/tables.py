@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from unbraid.evaluation.bsseval import FILTERED
-from unbraid.evaluation.charts import ENDLESS
-from unbraid.evaluation.compare import Common, Scores, compare, interval, on_common_tracks
+from unbraid.evaluation.compare import ENDLESS, Common, Scores, compare, interval, on_common_tracks
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
