@@ -121,7 +121,7 @@ def test_pages_come_in_turn_once_and_whole(client):
 
     assert client.put(f"{path}/2", json={"ratings": whole}).status_code == 409
     assert client.put(f"{path}/1", json={"ratings": {}}).status_code == 400
-    for value in (-1, 101, "loud", 1.5):
+    for value in (-1, 101, "loud", "50", True, 1.5):
         spoilt = {**whole, session["page"]["sounds"][0]: value}
         assert client.put(f"{path}/1", json={"ratings": spoilt}).status_code == 422
     first = client.put(f"{path}/1", json={"ratings": whole})

@@ -50,7 +50,7 @@ class SessionView(BaseModel):
 class PageRatings(BaseModel):
     """A page's ratings."""
 
-    ratings: dict[str, Annotated[int, Field(ge=0, le=HIGHEST)]] = Field(
+    ratings: dict[str, Annotated[int, Field(strict=True, ge=0, le=HIGHEST)]] = Field(
         description="id of each sound of the page: 0 to 100"
     )
 
