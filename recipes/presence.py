@@ -114,7 +114,9 @@ def layers_of(network: Spleeter, audio: Tensor) -> list[Tensor]:
     """What the deepest layers make of audio `[b, 2, samples]`."""
     spectrum = centred_stft(audio, network.config.n_fft, network.config.hop)
     frames = audio.shape[-1] // network.config.hop  # without the one that ends after the end
-    layers: list[Tensor] = network.networks[0].layers(network.heard(spectrum[..., :frames]))
+    layers: list[Tensor] = network.networks[0].layers(
+        network.heard(spectrum[..., :frames], network.config.hop)
+    )
     return layers[-LAYERS:]
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unbraid.fourier import MatmulSTFT
-from unbraid.spectrogram import istft, stft
+from unbraid.spectrogram import centred_istft, centred_stft, istft, stft
 
 
 @settings(max_examples=30)
@@ -30,6 +30,28 @@ def test_it_is_the_stft(hop, hops_per_window, more, batch, channels) -> None:
     torch.testing.assert_close(
         module.inverse(pairs),
         istft(changed, samples, n_fft, hop).flatten(0, 1),
+        atol=1e-5,
+        rtol=1e-4,
+    )
+
+
+@settings(max_examples=30)
+@given(
+    half=st.integers(8, 24),
+    hop=st.integers(1, 6),
+    more=st.integers(1, 40),
+    channels=st.integers(1, 2),
+)
+def test_hops_need_not_divide_the_window_or_the_length(half, hop, more, channels) -> None:
+    n_fft, samples = 2 * half, half + more
+    module = MatmulSTFT(torch.hann_window(n_fft), hop, samples)
+    audio = torch.randn(2, channels, samples)
+    expected = centred_stft(audio, n_fft, hop)
+    torch.testing.assert_close(module(audio), torch.view_as_real(expected), atol=1e-5, rtol=1e-4)
+    changed = expected * torch.randn_like(expected.real)
+    torch.testing.assert_close(
+        module.inverse(torch.view_as_real(changed).flatten(0, 1)),
+        centred_istft(changed, samples, n_fft, hop).flatten(0, 1),
         atol=1e-5,
         rtol=1e-4,
     )

@@ -71,6 +71,20 @@ def test_average_refuses_a_network_that_the_other_did_not_begin_with(run, tmp_pa
     assert not (tmp_path / "mean.safetensors").exists()
 
 
+def test_looks_are_added_to_the_same_weights(run, tmp_path) -> None:
+    before = saved(tmp_path / "before.safetensors", 0, ratio=False, looks=[[4096, 512]])
+    run("looks.py", before, tmp_path / "after.safetensors", "4608/1280", "2048/512")
+
+    once, after = (
+        checkpoint.read_info(tmp_path / f"{name}.safetensors") for name in ("before", "after")
+    )
+    assert after.config == {**once.config, "looks": [[4608, 1280], [2048, 512]]}
+    assert (after.licence, after.data) == (once.licence, once.data)
+    half = checkpoint.load(before).half().float().state_dict()  # as it is stored
+    for name, weight in checkpoint.load(after.path).state_dict().items():
+        torch.testing.assert_close(weight, half[name], rtol=0, atol=0)
+
+
 def test_the_vocals_of_spleeter_are_its_first_network(run, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("UNBRAID_MODELS", str(tmp_path))
     both = checkpoint.load(saved(tmp_path / "spleeter.safetensors", 0))

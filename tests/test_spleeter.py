@@ -14,7 +14,7 @@ from unbraid.errors import ConfigError, ModelError, UnbraidWarning
 from unbraid.models import build, checkpoint, published
 from unbraid.models.presence import FEATURES, LAYERS
 from unbraid.models.spleeter import UNet
-from unbraid.spectrogram import centred_stft
+from unbraid.spectrogram import centred_istft, centred_stft
 from unbraid.training import fit
 
 TINY = {"widths": (2, 4), "n_fft": 256, "hop": 64, "heard": 64}
@@ -71,9 +71,9 @@ def test_the_stems_share_what_is_heard(network) -> None:
     mixture = torch.randn(1, 2, 9000, generator=torch.Generator().manual_seed(0))
     spectrum = centred_stft(mixture, 256, 64)
     with torch.no_grad():
-        vocals, _ = network.masks(spectrum)
+        vocals, _ = network.masks(spectrum, 64)
         network.networks = torch.nn.ModuleList(reversed(network.networks))
-        accompaniment, _ = network.masks(spectrum)
+        accompaniment, _ = network.masks(spectrum, 64)
     both = vocals + accompaniment
     torch.testing.assert_close(both[..., :64, :], torch.ones_like(both[..., :64, :]))
     assert not both[..., 64:, :].any()
@@ -85,7 +85,7 @@ def test_without_the_second_network_the_mask_is_the_firsts_own(network) -> None:
     spectrum = centred_stft(torch.randn(1, 2, 15 * 64), 256, 64)  # 16 frames
     magnitudes = spectrum[:, :, :64].abs().transpose(2, 3)
     with torch.no_grad():
-        masks, evidence = alone.masks(spectrum)
+        masks, evidence = alone.masks(spectrum, 64)
         mask, (expected, _) = masks[:, 0], network.networks[0](magnitudes)
     assert not evidence.numel()
     torch.testing.assert_close(mask[:, :, :64], expected.transpose(2, 3))
@@ -97,7 +97,10 @@ def test_what_is_above_follows_the_highest_bins_that_are_heard(network) -> None:
     extended.load_state_dict(network.state_dict())
     spectrum = centred_stft(torch.randn(1, 2, 9000), 256, 64)
     with torch.no_grad():
-        mask, expected = extended.masks(spectrum)[0], network.masks(spectrum)[0][..., :64, :]
+        mask, expected = (
+            extended.masks(spectrum, 64)[0],
+            network.masks(spectrum, 64)[0][..., :64, :],
+        )
     torch.testing.assert_close(mask[..., :64, :], expected)
     mean = expected[..., 48:, :].mean(-2, keepdim=True)
     torch.testing.assert_close(mask[..., 64:, :], mean.expand_as(mask[..., 64:, :]))
@@ -110,9 +113,9 @@ def test_levelled_masks_do_not_depend_on_the_volume(network, decibels: float) ->
     mixture = 0.1 * torch.randn(1, 2, 9000, generator=torch.Generator().manual_seed(0))
     spectra = [centred_stft(gain * mixture, 256, 64) for gain in (1, 10 ** (decibels / 20))]
     with torch.no_grad():
-        loud, quiet = (levelled.masks(spectrum)[0] for spectrum in spectra)
+        loud, quiet = (levelled.masks(spectrum, 64)[0] for spectrum in spectra)
         torch.testing.assert_close(loud, quiet, atol=1e-3, rtol=0)
-        ours, theirs = (network.masks(spectrum)[0] for spectrum in spectra)
+        ours, theirs = (network.masks(spectrum, 64)[0] for spectrum in spectra)
     assert (ours - theirs).abs().max() > 0.01  # as the published networks hear it
 
 
@@ -123,7 +126,7 @@ def test_frames_are_brought_to_the_level_that_is_asked_for(network) -> None:
     levelled.networks[0].register_forward_pre_hook(lambda _, inputs: heard.append(inputs[0]))
     noise = torch.randn(1, 2, 64 * 900, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        levelled.masks(centred_stft(noise, 256, 64))
+        levelled.masks(centred_stft(noise, 256, 64), 64)
     expected = centred_stft(0.1 * noise, 256, 64).abs()
     frames = slice(300, 600)
     ratio = heard[0][:, :, frames].square().mean() / expected[:, :, :128, frames].square().mean()
@@ -144,6 +147,47 @@ def test_fine_tuning_keeps_the_statistics_and_the_gate(network, tmp_path) -> Non
     before, after = checkpoint.load(begun).state_dict(), checkpoint.load(result).state_dict()
     moved = {name for name in before if not torch.equal(before[name], after[name])}
     assert moved == {name for name, _ in ungated.named_parameters()}
+
+
+def test_a_longer_window_hears_the_song_higher_and_faster_and_as_loud(network) -> None:
+    levelled = build("spleeter", **TINY, level=-16.0).eval()
+    for each in (network, levelled):
+        each.load_state_dict(network.state_dict())
+        song = torch.randn(1, 2, 16384, generator=torch.Generator().manual_seed(0))
+        slower = 2 * torch.fft.irfft(torch.fft.rfft(song), 2 * 16384)  # and lower, by an octave
+        with torch.no_grad():
+            expected, _ = each.masks(centred_stft(song, 256, 64), 64)
+            found, _ = each.masks(centred_stft(slower, 512, 128), 128)
+        assert expected[..., :64, :].std() > 0.01
+        inner = slice(64, 192)  # not reflected
+        torch.testing.assert_close(
+            found[..., :64, inner], expected[..., :64, inner], atol=1e-3, rtol=0
+        )
+
+
+def test_estimates_are_the_mean_of_all_looks_and_evidence_is_the_firsts(network) -> None:
+    once = gated(of_one_network(network), 0.5)
+    looking = build("spleeter", **TINY, ratio=False, presence=3, looks=((512, 96), (200, 50)))
+    looking.load_state_dict(once.state_dict())
+    looking.eval()
+    mixture = torch.randn(1, 2, 9001, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        found, evidence = looking.with_evidence(mixture)
+        estimates = []
+        for n_fft, hop in ((256, 64), (512, 96), (200, 50)):
+            spectrum = centred_stft(mixture, n_fft, hop)
+            masks, _ = once.masks(spectrum, hop)
+            estimates.append(centred_istft(masks * spectrum[:, None], 9001, n_fft, hop))
+        torch.testing.assert_close(found, torch.stack(estimates).mean(0))
+        torch.testing.assert_close(evidence, once.with_evidence(mixture)[1], rtol=0, atol=0)
+    assert (estimates[0] - estimates[1]).abs().max() > 0.01
+
+
+@pytest.mark.parametrize("look", [(124, 32), (129, 32), (256, 0), (256, 129)])
+def test_impossible_looks_are_errors(look: tuple[int, int]) -> None:
+    assert build("spleeter", **TINY, looks=[[128, 64]])
+    with pytest.raises(ConfigError, match=r"looks: .* 126 samples or more"):
+        build("spleeter", **TINY, looks=[look])
 
 
 @pytest.mark.parametrize("samples", [1, 64, 100, 9000])

@@ -90,31 +90,52 @@ class _Masking(nn.Module):
 
     Args:
         network: the network.
-        stft: of the network's window.
+        samples: length of the audio.
     """
 
-    def __init__(self, network: BandSplit | DPRNN | OpenUnmix | Spleeter, stft: MatmulSTFT) -> None:
+    def __init__(self, network: BandSplit | DPRNN | OpenUnmix | Spleeter, samples: int) -> None:
         super().__init__()
-        self.network, self.stft = network, stft
+        self.network, self.samples = network, samples
+        config = network.config
+        windows = [(config.n_fft, config.hop)]
+        if isinstance(network, Spleeter):
+            windows += network.config.looks
+        longest = max(n_fft for n_fft, _ in windows)
+        if samples < longest:
+            least = longest / config.sample_rate
+            raise ConfigError(f"segment: give {least:.3f} s, the network's window, or more")
+        hann = isinstance(network, OpenUnmix | Spleeter)  # others as unbraid.spectrogram has it
+        self.stfts = nn.ModuleList(
+            MatmulSTFT(window if hann else window.sqrt(), hop, samples)
+            for window, hop in ((torch.hann_window(n_fft), hop) for n_fft, hop in windows)
+        )
         tells = isinstance(network, Spleeter) and network.config.presence
         self.outputs = [OUTPUT, EVIDENCE] if tells else [OUTPUT]
 
     def forward(self, mixture: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """Estimate the targets, and tell what a network with gates tells of them."""
-        spectrum = self.stft(mixture)  # [b, c, f, t, 2]
         if not isinstance(self.network, Spleeter):
-            return self._audio(self._estimates(self.network, spectrum))
-        masks, evidence = self.network.masks(_magnitudes(spectrum))
-        audio = self._audio(masks.unsqueeze(-1) * spectrum.unsqueeze(1))
+            return self._by_masks(self.network, mixture)
+        looks = [self._look(self.network, stft, mixture) for stft in self.stfts]
+        audio = torch.stack([audio for audio, _ in looks]).mean(0)
         if EVIDENCE not in self.outputs:
             return audio
-        return audio, self.network.in_frames(evidence, self.stft.samples)
+        return audio, self.network.in_frames(looks[0][1], self.samples)
 
-    def _audio(self, estimates: Tensor) -> Tensor:
+    def _by_masks(self, network: BandSplit | DPRNN | OpenUnmix, mixture: Tensor) -> Tensor:
+        (stft,) = self.stfts
+        return self._audio(self._estimates(network, stft(mixture)), stft)
+
+    def _look(self, network: Spleeter, stft: Any, mixture: Tensor) -> tuple[Tensor, Tensor]:
+        spectrum = stft(mixture)  # [b, c, f, t, 2]
+        masks, evidence = network.masks(_magnitudes(spectrum), stft.hop)
+        return self._audio(masks.unsqueeze(-1) * spectrum.unsqueeze(1), stft), evidence
+
+    def _audio(self, estimates: Tensor, stft: Any) -> Tensor:
         """`[b, targets, 2, samples]` from `[b, targets, c, f, t, 2]`."""
         targets = len(self.network.config.targets)
-        audio = self.stft.inverse(estimates.flatten(0, 2))
-        return audio.reshape(-1, targets, 2, self.stft.samples)
+        audio: Tensor = stft.inverse(estimates.flatten(0, 2))
+        return audio.reshape(-1, targets, 2, self.samples)
 
     def _estimates(self, network: BandSplit | DPRNN | OpenUnmix, spectrum: Tensor) -> Tensor:
         mixture = spectrum.unsqueeze(1)
@@ -144,18 +165,9 @@ def _on_real_numbers(network: nn.Module, samples: int) -> nn.Module:
         return network
     if not isinstance(network, BandSplit | DPRNN | OpenUnmix | Spleeter):
         raise ModelError(f"{type(network).__name__} has no form on real numbers to export")
-    config = network.config
     if isinstance(network, DPRNN) and network.config.causal:
         raise ModelError("a causal dprnn has no form on real numbers to export")
-    if config.n_fft % config.hop:
-        raise ModelError(f"n_fft {config.n_fft} is not whole hops of {config.hop}: can't export it")
-    if samples < config.n_fft:
-        least = config.n_fft / config.sample_rate
-        raise ConfigError(f"segment: give {least:.3f} s, the network's window, or more")
-    window = torch.hann_window(config.n_fft)
-    if not isinstance(network, OpenUnmix | Spleeter):
-        window = window.sqrt()  # as unbraid.spectrogram has it
-    return _Masking(network, MatmulSTFT(window, config.hop, samples)).eval()
+    return _Masking(network, samples).eval()
 
 
 def _write(graph: nn.Module, samples: int, path: Path) -> None:

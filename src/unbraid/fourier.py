@@ -19,8 +19,8 @@ class MatmulSTFT(nn.Module):
 
     Args:
         window: of analysis and synthesis, `[n_fft]`; n_fft is even.
-        hop: distance of frames in samples; a divisor of n_fft.
-        samples: length of the audio: whole hops, longer than half a window.
+        hop: distance of frames in samples, at most n_fft / 2.
+        samples: length of the audio, longer than half a window.
     """
 
     def __init__(self, window: Tensor, hop: int, samples: int) -> None:
@@ -40,16 +40,21 @@ class MatmulSTFT(nn.Module):
         twice = torch.full((n // 2 + 1, 1), 2.0, dtype=torch.float64)
         twice[0] = twice[-1] = 1
         self.scale = _constant(twice / n)
-        frames = (window.double() ** 2).expand(self.frames, n).reshape(self.frames, -1, hop)
+        self.parts = -(-n // hop)  # hops that a frame touches
+        self.ragged = self.parts * hop - n
+        power = functional.pad(window.double() ** 2, (0, self.ragged))
+        frames = power.expand(self.frames, -1).reshape(self.frames, self.parts, hop)
         self.level = _constant(1 / _added(frames).clamp(min=1e-8))  # [hops, hop]
 
     def forward(self, audio: Tensor) -> Tensor:
         """Spectrogram `[b, c, f, t, 2]` of audio `[b, c, samples]`."""
         channels, half = audio.shape[1], self.n_fft // 2
+        count = self.frames - 1 + self.parts
         padded = functional.pad(audio, (half, half), mode="reflect")
-        parts = self.n_fft // self.hop
-        hops = padded.reshape(-1, channels, self.frames - 1 + parts, self.hop)
-        frames = torch.cat([hops[:, :, part : part + self.frames] for part in range(parts)], -1)
+        padded = functional.pad(padded, (0, count * self.hop - padded.shape[-1]))
+        hops = padded.reshape(-1, channels, count, self.hop)
+        touched = [hops[:, :, part : part + self.frames] for part in range(self.parts)]
+        frames = torch.cat(touched, -1)[..., : self.n_fft]
         x = (frames * self.window).reshape(-1, channels, self.frames, self.p, self.q)
         re, im = (self.short @ x).split(self.p, dim=-2)
         cos, sin = self.turn[0], self.turn[1]
@@ -68,7 +73,8 @@ class MatmulSTFT(nn.Module):
         cos, sin = self.turn[0].T, self.turn[1].T
         x = torch.cat([re * cos + im * sin, im * cos - re * sin], -1) @ self.short
         x = x.transpose(-1, -2).reshape(-1, self.frames, self.n_fft) * self.window
-        hops = _added(x.reshape(-1, self.frames, self.n_fft // self.hop, self.hop)) * self.level
+        x = functional.pad(x, (0, self.ragged))
+        hops = _added(x.reshape(-1, self.frames, self.parts, self.hop)) * self.level
         return hops.flatten(1)[:, half : half + self.samples]
 
 

@@ -49,6 +49,8 @@ class SpleeterConfig:
             heard, so that masks don't depend on the volume; None: frames are heard as they are.
         presence: width of the recurrent networks that tell where a target is absent, see
             `unbraid.models.presence`; 0: none. Not with `ratio`.
+        looks: windows and hops in samples at which the networks look at the mixture again, to
+            which it is lower and slower, or higher and faster; the estimates of all are averaged.
     """
 
     targets: tuple[str, ...] = ("vocals",)
@@ -62,6 +64,7 @@ class SpleeterConfig:
     ratio: bool = True
     level: float | None = None
     presence: int = 0
+    looks: tuple[tuple[int, int], ...] = ()
 
 
 class Spleeter(nn.Module):
@@ -93,6 +96,12 @@ class Spleeter(nn.Module):
             raise ConfigError(
                 f"spleeter: extended={config.extended} must be from 0 to heard, {config.heard}"
             )
+        for n_fft, hop in config.looks:
+            if n_fft % 2 or not config.heard <= n_fft // 2 + 1 or not 0 < hop <= n_fft // 2:
+                raise ConfigError(
+                    f"spleeter: looks: give an even window of {2 * config.heard - 2} samples or "
+                    f"more and a hop of half of it at most, not [{n_fft}, {hop}]"
+                )
         if config.presence and config.ratio:
             raise ConfigError("spleeter: presence needs ratio=false, as shares are never zero")
         self.grid = self.multiple * config.hop  # samples; layers share their places modulo this
@@ -122,12 +131,18 @@ class Spleeter(nn.Module):
             Targets `[b, targets, 2, samples]`, and what `gates` hear of each, `[b, targets,
             features, frames]`, the same for all frames of a cell; without gates no features.
         """
-        spectrum = centred_stft(mixture, self.config.n_fft, self.config.hop)  # [b, c, f, t]
-        masks, evidence = self.masks(spectrum)
-        samples = mixture.shape[-1]
+        audio, evidence = self._look(mixture, self.config.n_fft, self.config.hop)
+        for look in self.config.looks:
+            audio = audio + self._look(mixture, *look)[0]
+        audio = audio / (1 + len(self.config.looks))
+        return audio, self.in_frames(evidence, mixture.shape[-1])
+
+    def _look(self, mixture: Tensor, n_fft: int, hop: int) -> tuple[Tensor, Tensor]:
+        """Estimates by a window, and evidence of its cells."""
+        spectrum = centred_stft(mixture, n_fft, hop)  # [b, c, f, t]
+        masks, evidence = self.masks(spectrum, hop)
         estimates = masks * spectrum.unsqueeze(1)
-        audio = centred_istft(estimates, samples, self.config.n_fft, self.config.hop)
-        return audio, self.in_frames(evidence, samples)
+        return centred_istft(estimates, mixture.shape[-1], n_fft, hop), evidence
 
     def in_frames(self, evidence: Tensor, samples: int) -> Tensor:
         """Evidence of cells as that of the frames, a hop each, that so many samples begin."""
@@ -135,14 +150,18 @@ class Spleeter(nn.Module):
         each = evidence.unsqueeze(-1).expand(*evidence.shape, self.multiple)
         return each.flatten(3)[..., :frames]  # repeat_interleave would break the export
 
-    def masks(self, spectrum: Tensor) -> tuple[Tensor, Tensor]:
-        """What becomes of a mixture's spectrogram `[b, 2, f, t]`.
+    def masks(self, spectrum: Tensor, hop: int) -> tuple[Tensor, Tensor]:
+        """What becomes of a mixture's spectrogram.
+
+        Args:
+            spectrum: `[b, 2, f, t]`, of any window.
+            hop: its frames' distance in samples.
 
         Returns:
             Real masks `[b, targets, 2, f, t]`, and evidence `[b, targets, features, cells]`.
         """
         bins, frames = spectrum.shape[-2:]
-        heard = self.heard(spectrum)
+        heard = self.heard(spectrum, hop)
         found = [network(heard) for network in self.networks]
         masks = torch.stack([mask for mask, _ in found], dim=1).float()
         targets = len(self.config.targets)
@@ -159,19 +178,26 @@ class Spleeter(nn.Module):
             return torch.cat([masks, mean.expand(-1, -1, -1, above, -1)], dim=3), evidence
         return functional.pad(masks, (0, 0, 0, above)), evidence
 
-    def heard(self, spectrum: Tensor) -> Tensor:
-        """What the networks hear of a mixture's spectrogram `[b, 2, f, t]`.
+    def heard(self, spectrum: Tensor, hop: int) -> Tensor:
+        """What the networks hear of a mixture's spectrogram, as loud at any window.
+
+        Args:
+            spectrum: `[b, 2, f, t]`.
+            hop: its frames' distance in samples.
 
         Returns:
             Magnitudes `[b, 2, t, f]`, with as many frames of silence as make `t` a multiple of
             `multiple`.
         """
+        n_fft = 2 * spectrum.shape[2] - 2
         heard = spectrum[:, :, : self.config.heard].abs().transpose(2, 3)
+        gain: float | Tensor = self.config.n_fft / n_fft
         if self.config.level is not None:
-            power = heard.square().sum((1, 3)) * HANN / self.config.n_fft**2
-            neighbours = round(NEIGHBOURHOOD * self.config.sample_rate / self.config.hop)
-            gain = 10 ** (self.config.level / 20) * levelling(power, neighbours)
-            heard = heard * gain[:, None, :, None]
+            power = heard.square().sum((1, 3)) * HANN / n_fft**2
+            neighbours = round(NEIGHBOURHOOD * self.config.sample_rate / hop)
+            level = 10 ** (self.config.level / 20) * gain
+            gain = (level * levelling(power, neighbours))[:, None, :, None]
+        heard = heard * gain
         return functional.pad(heard, (0, 0, 0, -heard.shape[2] % self.multiple))
 
 
