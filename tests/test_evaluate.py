@@ -103,6 +103,11 @@ def test_what_is_scored_is_kept_until_model_data_or_estimates_change(album, tmp_
     save(other, path, architecture="bandsplit", licence="CC0-1.0", data="nothing")
     assert len(scored(select_tracks(album), make_systems([str(path)]), out)) == 2
 
+    finer = build("bandsplit", features=4, hidden=4, blocks=1, hop=1024)
+    finer.load_state_dict(other.state_dict())
+    save(finer, path, architecture="bandsplit", licence="CC0-1.0", data="nothing")
+    assert len(scored(select_tracks(album), make_systems([str(path)]), out)) == 2
+
 
 def test_two_processes_score_as_one(album, tmp_path):
     systems = make_systems(["irm1"])

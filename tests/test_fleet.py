@@ -251,6 +251,11 @@ def test_urls_go_in_and_out_and_another_model_or_option_is_done_anew(cluster, tm
     save(network, other, architecture="bandsplit", licence="CC0-1.0", data="nothing")
     assert run([root], out, other)["a [1].wav"].status == "done"
     assert contents(tmp_path / "out")["x/a [1]/vocals.wav"] != expected["x/a [1]/vocals.wav"]
+    finer = build("bandsplit", features=4, hidden=8, blocks=1, hop=1024)
+    finer.load_state_dict(network.state_dict())  # the same weights at another hop
+    save(finer, other, architecture="bandsplit", licence="CC0-1.0", data="nothing")
+    assert run([root], out, other)["a [1].wav"].status == "done"
+    assert run([root], out, other)["a [1].wav"].status == "skipped"
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
@@ -50,11 +51,20 @@ class System(Protocol):
 
 @dataclass(frozen=True)
 class Network:
-    """A separator, by the name or path of its weights."""
+    """A separator, by the name or path of its weights.
+
+    Attributes:
+        name: of the weights.
+        path: their file.
+        sha256: of the weights.
+        config: of the network that they are for, as JSON.
+        device: that it is to run on.
+    """
 
     name: str
     path: Path
     sha256: str
+    config: str
     device: str = "auto"
 
     @classmethod
@@ -71,7 +81,8 @@ class Network:
         info = read_info(find(name_or_path))
         if {*info.targets, info.residual} != set(PAIR):
             raise DataError(f"model {name_or_path} has no vocals and accompaniment to score")
-        return cls(info.name, info.path.absolute(), info.sha256, device)
+        config = json.dumps(info.config, sort_keys=True)
+        return cls(info.name, info.path.absolute(), info.sha256, config, device)
 
     def targets(self, track: Track) -> tuple[str, ...]:
         """Stems that it estimates."""
@@ -79,7 +90,7 @@ class Network:
 
     def stamp(self, track: Track) -> dict[str, Any]:
         """What its estimates depend on."""
-        return {"model": self.sha256}
+        return {"model": self.sha256, "config": self.config}
 
     def estimate(self, track: Track, stems: Stems, sample_rate: int) -> Stems:
         """Estimates of its targets."""

@@ -60,13 +60,14 @@ def separate_catalogue(
             lacks a GPU that was asked for.
         KeyboardInterrupt: interrupted; songs under way leave no file.
     """
-    model = read_info(weights).sha256
+    info = read_info(weights)
+    model = info.sha256
     lists = list_songs(inputs, options.out_dir)
     lists = chain([next(lists)], lists)  # no songs, no cluster
     store = Store(options.out_dir)
     store.check()
     tally: Counter[str] = Counter()
-    asked = _as_json(options, settings or {})
+    asked = _as_json(options, {**(settings or {}), "network": info.config})
 
     def finish(result: Result) -> None:
         tally[result.status] += 1
@@ -110,7 +111,7 @@ def separate_catalogue(
 
 
 def _as_json(options: Options, settings: Mapping[str, object]) -> str:
-    """What decides how the stems of a song come out, apart from the model."""
+    """What decides how the stems of a song come out, apart from the weights."""
     asked = dataclasses.asdict(options)
     for not_of_a_song in ("out_dir", "skip_existing"):
         del asked[not_of_a_song]
