@@ -433,7 +433,7 @@ def test_training_without_its_packages_says_what_to_install(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 1
-    assert "pip install 'unbraid[train]'" in done.stderr
+    assert 'pip install "unbraid[train]"' in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 

@@ -77,4 +77,4 @@ def require(extra: str, *packages: str) -> None:
     """Says which extra to install if one of its packages is missing."""
     for package in packages:
         if find_spec(package) is None:
-            raise UnbraidError(f"{package} is missing: this needs pip install 'unbraid[{extra}]'")
+            raise UnbraidError(f'{package} is missing: this needs pip install "unbraid[{extra}]"')

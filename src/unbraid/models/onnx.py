@@ -187,7 +187,7 @@ def _session(path: Path, optimized: bool) -> InferenceSession:
         import onnxruntime
     except ModuleNotFoundError as error:
         raise ModelError(
-            f"{path}: onnxruntime is missing: this needs pip install 'unbraid[export]'"
+            f'{path}: onnxruntime is missing: this needs pip install "unbraid[export]"'
         ) from error
     options: Any = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
