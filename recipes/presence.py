@@ -3,9 +3,9 @@
     python recipes/presence.py mean.safetensors unet-hard unet.safetensors
 
 Random mixtures of a configuration, each as it is and without its voice, go through the layers
-downwards; on what comes out of the deepest two recurrent networks learn to tell cells with a voice
-from cells without (a missed voice costs five times a false one). The rest of the weights stays as
-it is. A mixture takes one megabyte of memory.
+downwards; from what the three deepest of these give, recurrent networks learn to tell cells with a
+voice from cells without (a missed voice costs five times a false one). The rest of the weights
+stays as it is. A mixture takes one megabyte of memory.
 """
 
 from __future__ import annotations
