@@ -55,6 +55,15 @@ class Engine(str, Enum):
     ray = "ray"
 
 
+AtAddress = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Ray cluster: auto, HOST:PORT or ray://HOST:PORT; else one is started here.",
+    ),
+]
+
+
 def _print_version(wanted: bool) -> None:
     if wanted:
         import unbraid

@@ -11,7 +11,7 @@ from unbraid.cli.app import app
 
 _WIDTH = 160  # of tables that go into a file or a pipe
 
-data = typer.Typer(help="Look at data sets.", no_args_is_help=True)
+data = typer.Typer(help="Check data sets.", no_args_is_help=True)
 app.add_typer(data, name="data")
 
 

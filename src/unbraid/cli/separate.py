@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from unbraid.cli.app import Device, Engine, OnDevice, app, require
+from unbraid.cli.app import AtAddress, Device, Engine, OnDevice, app, require
 from unbraid.cli.interruptions import load_torch
 from unbraid.errors import ConfigError, UnbraidError, describe
 from unbraid.models import DEFAULT
@@ -96,7 +96,11 @@ def separate(
     jobs: Annotated[
         int | None,
         typer.Option(
-            "-j", "--jobs", min=1, metavar="N", help="Songs separated at once: 1, or all Ray can."
+            "-j",
+            "--jobs",
+            min=1,
+            metavar="N",
+            help="Songs separated at once; else 1, or on Ray as many as there is room for.",
         ),
     ] = None,
     skip_existing: Annotated[
@@ -111,10 +115,7 @@ def separate(
     engine: Annotated[
         Engine, typer.Option(help="This machine, or a Ray cluster for catalogues.")
     ] = Engine.local,
-    address: Annotated[
-        str | None,
-        typer.Option(help="Ray cluster: auto, HOST:PORT or ray://HOST:PORT; else one is started."),
-    ] = None,
+    address: AtAddress = None,
 ) -> None:
     """Separate songs into vocals and accompaniment.
 
@@ -218,7 +219,9 @@ def _check_runtime(runtime: Runtime, engine: Engine, model: str, weights: Path) 
 def info(
     songs: Annotated[
         list[Path],
-        typer.Argument(metavar="SONG...", help="Files.", readable=False),  # told song by song
+        typer.Argument(
+            metavar="SONG...", help="Audio or video files.", readable=False
+        ),  # told song by song
     ],
 ) -> None:
     """Show what a file holds: format, length, sample rate, channels, bit depth."""

@@ -39,7 +39,9 @@ def serve(
     ] = None,
     allow_host: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Name by which browsers may call it; repeatable."),
+        typer.Option(
+            metavar="NAME", help="Name by which browsers may call the server; repeatable."
+        ),
     ] = None,
     listen: Annotated[
         Path | None,
@@ -61,13 +63,18 @@ def serve(
         typer.Option(metavar="DIR", help="Where songs and stems are kept; else the user's cache."),
     ] = None,
     max_upload: Annotated[int, typer.Option(min=1, metavar="MB", help="Largest song.")] = 500,
-    max_minutes: Annotated[float, typer.Option(min=0.01, help="Longest song.")] = 20.0,
+    max_minutes: Annotated[
+        float, typer.Option(min=0.01, metavar="MINUTES", help="Longest song.")
+    ] = 20.0,
     max_queue: Annotated[int, typer.Option(min=1, metavar="N", help="Songs that may wait.")] = 32,
     max_disk: Annotated[
         float, typer.Option(min=0.01, metavar="GB", help="Space for songs and stems.")
     ] = 10.0,
     keep_hours: Annotated[
-        float, typer.Option(min=0.001, help="Time after which finished songs are removed.")
+        float,
+        typer.Option(
+            min=0.001, metavar="HOURS", help="Time after which finished songs are removed."
+        ),
     ] = 24.0,
 ) -> None:
     """Serve a page to separate songs and listen to their stems, or a blind listening test."""

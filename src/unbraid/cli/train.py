@@ -7,20 +7,26 @@ from typing import Annotated
 
 import typer
 
-from unbraid.cli.app import Engine, app, require
+from unbraid.cli.app import AtAddress, Engine, app, require
 from unbraid.cli.interruptions import load_torch
 from unbraid.errors import UnbraidError
 
 
 @app.command()
 def train(
-    config: Annotated[Path, typer.Argument(metavar="CONFIG.yaml", help="Configuration.")],
+    config: Annotated[
+        Path,
+        typer.Argument(metavar="CONFIG.yaml", help="Configuration, or the name of a shipped one."),
+    ],
     overrides: Annotated[
         list[str] | None,
         typer.Argument(metavar="[KEY=VALUE]...", help="Settings that differ from the file's."),
     ] = None,
     minutes: Annotated[
-        float | None, typer.Option(min=0.0, help="End by the clock; the schedule is fitted to it.")
+        float | None,
+        typer.Option(
+            min=0.0, metavar="N", help="End by the clock; the learning rate is fitted to it."
+        ),
     ] = None,
     resume: Annotated[
         Path | None, typer.Option(metavar="CKPT", help="Checkpoint to go on from.")
@@ -28,13 +34,12 @@ def train(
     engine: Annotated[
         Engine, typer.Option(help="This machine (or torchrun's), or a Ray cluster.")
     ] = Engine.local,
-    address: Annotated[
-        str | None,
-        typer.Option(help="Ray cluster: auto, HOST:PORT or ray://HOST:PORT; else one is started."),
-    ] = None,
+    address: AtAddress = None,
     workers: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="Processes on the Ray cluster; else all it can."),
+        typer.Option(
+            min=1, metavar="N", help="Processes on Ray; else as many as there is room for."
+        ),
     ] = None,
 ) -> None:
     """Train a model."""
@@ -72,10 +77,7 @@ def tune(
         list[str] | None,
         typer.Argument(metavar="[KEY=VALUE]...", help="Settings that differ from the file's."),
     ] = None,
-    address: Annotated[
-        str | None,
-        typer.Option(metavar="HOST:PORT", help="Ray cluster to use; this machine if left."),
-    ] = None,
+    address: AtAddress = None,
 ) -> None:
     """Search for the best settings of a training; the same command goes on where it was left."""
     require("train", "lightning", "tensorboard", "pedalboard", "matplotlib")
