@@ -267,7 +267,7 @@ def test_another_rate_is_refused(album, tmp_path):
 
 def test_what_the_user_can_mend_is_said_at_once(album, tmp_path, model):
     for arguments, message in [
-        (["--data", tmp_path / "nowhere"], "no such folder"),
+        (["--data", tmp_path / "nowhere"], "no such folder; check the path"),
         (["--data", album / "Песня/vocals.wav"], "vocals.wav: a file; give the folder"),
         (["--data", album, "--model", "irm2", "-o", album / "Песня/vocals.wav"], "not a folder"),
         (["--data", album, "--tracks", "Песня "], "no track 'Песня '"),
@@ -280,6 +280,20 @@ def test_what_the_user_can_mend_is_said_at_once(album, tmp_path, model):
         done = run("evaluate", "-o", tmp_path / "out", *arguments)
         assert isinstance(done.exception, UnbraidError)
         assert message in str(done.exception)
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_cannot_be_compared_is_refused_with_what_to_do(album, tmp_path):
+    write(tmp_path / "data/song", vocals=noise(0), accompaniment=noise(1, channels=1))
+    drums = build("conv1d", targets=("drums",), residual="other", channels=(2,))
+    save(drums, tmp_path / "drums.safetensors", architecture="conv1d", licence="CC0", data="")
+    for data, model, advice in [
+        (tmp_path / "data", "irm2", "make all of them mono or stereo"),
+        (album, tmp_path / "drums.safetensors", "give its stems by --estimates"),
+    ]:
+        done = run("evaluate", "--data", data, "--model", model, "-o", tmp_path / "out")
+        assert isinstance(done.exception, DataError)
+        assert str(done.exception).endswith(advice)
     assert not (tmp_path / "out").exists()
 
 

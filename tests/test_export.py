@@ -236,7 +236,7 @@ def test_what_can_not_be_exported(tmp_path, model: Path, exported: Path) -> None
         (exported, "a.onnx", SEGMENT, "tiny.onnx"),
         (dprnn, "a.onnx", 0.01, "segment"),
         (model, "a.onnx", -1, "segment"),
-        (model, "file/a.onnx", SEGMENT, "can't be written"),
+        (model, "file/a.onnx", SEGMENT, "cannot be written"),
         ("nonsense", "a.onnx", SEGMENT, "no model 'nonsense'"),
     ]:
         with pytest.raises(UnbraidError, match=message):

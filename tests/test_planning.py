@@ -107,7 +107,7 @@ def test_a_name_that_no_stem_can_have_is_reported_and_the_rest_is_done(tmp_path)
 
 
 def test_an_output_folder_that_cannot_be_looked_at_is_refused(tmp_path, monkeypatch):
-    with pytest.raises(AudioError, match="too long: choose another folder"):
+    with pytest.raises(AudioError, match="too long; choose another folder"):
         check_options(Options(tmp_path / ("x" * 300), ("vocals",)))
     stat = Path.stat
 
@@ -117,7 +117,7 @@ def test_an_output_folder_that_cannot_be_looked_at_is_refused(tmp_path, monkeypa
         return stat(path, **more)
 
     monkeypatch.setattr(Path, "stat", refuse)
-    with pytest.raises(AudioError, match="locked/x: Permission denied: choose another folder"):
+    with pytest.raises(AudioError, match="locked/x: Permission denied; choose another folder"):
         check_options(Options(tmp_path / "locked/x", ("vocals",)))
 
 

@@ -256,7 +256,7 @@ def test_what_can_not_be_written_is_told_with_its_place(scores, tmp_path, monkey
         raise OSError(ENOSPC, "No space left on device")
 
     (tmp_path / "file").touch()
-    with pytest.raises(AudioError, match="is a file, not a folder"):
+    with pytest.raises(AudioError, match="is a file, not a folder; choose another"):
         write_report([scores], tmp_path / "file")
     monkeypatch.setattr(Path, "write_text", full)
     with pytest.raises(OSError) as failed:
@@ -270,6 +270,6 @@ def test_folders_without_scores_or_with_equal_names_are_refused(scores, tmp_path
     (tmp_path / "unheard" / "ratings").mkdir(parents=True)
     with pytest.raises(DataError, match="no ratings here yet"):
         write_report([tmp_path / "unheard"], tmp_path)
-    with pytest.raises(DataError, match="systems of one name"):
+    with pytest.raises(DataError, match="systems of one name; rename one"):
         write_report([scores, scores], tmp_path)
     assert not list(tmp_path.glob("report.*"))

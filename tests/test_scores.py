@@ -122,7 +122,7 @@ def test_what_cannot_be_scored_is_refused() -> None:
         score_track("song", stems("vocals"), both)
     with pytest.raises(DataError, match="at least two"):
         score_track("song", both, stems("vocals"))
-    with pytest.raises(DataError, match="differ in shape"):
+    with pytest.raises(DataError, match="differ in shape; give them all"):
         score_track("song", both, {**both, "vocals": both["vocals"][:, 1:]})
 
 

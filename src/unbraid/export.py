@@ -81,7 +81,9 @@ def export(name_or_path: str | Path, out: str | Path, segment: float = SEGMENT) 
             _describe(temporary, config, metadata_of(info, config, gates))
             _compare(OnnxNetwork(temporary), network)
     except OSError as error:
-        raise UnbraidError(f"{out}: can't be written ({error.strerror}); choose another") from error
+        raise UnbraidError(
+            f"{out}: cannot be written ({error.strerror}); choose another"
+        ) from error
     return config
 
 

@@ -21,11 +21,11 @@ def check_folder(folder: Path) -> None:
         while not is_there(place):
             place = place.parent
     except OSError as error:
-        raise AudioError(f"{folder}: {reason(error)}: choose another folder") from error
+        raise AudioError(f"{folder}: {reason(error)}; choose another folder") from error
     if not place.is_dir():
-        raise AudioError(f"{folder}: {place} is a file, not a folder")
+        raise AudioError(f"{folder}: {place} is a file, not a folder; choose another")
     if not os.access(place, os.W_OK | os.X_OK):
-        raise AudioError(f"{folder}: no permission to write to {place}")
+        raise AudioError(f"{folder}: no permission to write to {place}; choose another folder")
 
 
 def make(folder: Path) -> list[Path]:

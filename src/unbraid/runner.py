@@ -156,7 +156,7 @@ class Halving:
                 if len(rows) == 1:
                     raise ModelError(
                         "the device's memory does not hold a segment: end what else runs there, "
-                        "give a shorter segment, or use --device cpu"
+                        "use --device cpu, or, in Python, a shorter segment"
                     ) from error
                 self._most = len(rows) // 2
             else:

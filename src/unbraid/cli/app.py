@@ -21,8 +21,8 @@ class NoEmptyWords(TyperGroup):
         for before, word in pairwise(["unbraid", *args]):
             if not word or (word.startswith("--") and word.endswith("=")):
                 raise UnbraidError(
-                    f"what follows {word or before} is empty, as a variable that is not set; "
-                    "'.' is this folder"
+                    f"what follows {word or before} is empty, perhaps a variable that is not "
+                    "set; '.' is this folder"
                 )
         return super().parse_args(ctx, args)
 

@@ -216,7 +216,9 @@ def check_headers(track: Track, targets: Sequence[str], residual: str) -> list[A
         )
     rates = {info.sample_rate for info in found}
     if len(rates) > 1:
-        raise DataError(f"{track.name}: stems differ in sample rate: {sorted(rates)}")
+        raise DataError(
+            f"{track.name}: stems differ in sample rate: {sorted(rates)}; resample them to one"
+        )
     check_lengths(track.name, [i.samples / i.sample_rate for i in found if i.samples is not None])
     return found
 

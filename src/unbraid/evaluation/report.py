@@ -109,7 +109,9 @@ def find_systems(folders: Sequence[Path]) -> dict[str, Path]:
             )
         for place in found:
             if place.name in places:
-                raise DataError(f"{place} and {places[place.name]} are systems of one name")
+                raise DataError(
+                    f"{place} and {places[place.name]} are systems of one name; rename one"
+                )
             places[place.name] = place
     order = [*ORACLES]
     return dict(

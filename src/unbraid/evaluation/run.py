@@ -68,7 +68,7 @@ def select_tracks(root: Path, names: Sequence[str] = (), split: str | None = Non
         DataError: if there is no song, none in the split, or none of a name.
     """
     if not root.exists():
-        raise DataError(f"{root}: no such folder")
+        raise DataError(f"{root}: no such folder; check the path")
     tracks = find_tracks(root, split)
     known = [track.name for track in tracks]
     for name in names:
@@ -163,7 +163,10 @@ def _check_stems(track: Track) -> None:
     found = check_headers(track, ["vocals"], "accompaniment")
     channels = {min(info.channels, 2) for info in found}
     if len(channels) > 1:
-        raise DataError(f"{track.name}: stems differ in number of channels: {sorted(channels)}")
+        raise DataError(
+            f"{track.name}: stems differ in number of channels: {sorted(channels)}; "
+            "make all of them mono or stereo"
+        )
 
 
 def _kept(track: Track, system: System, out: Path) -> TrackScores | None:

@@ -222,7 +222,10 @@ def _scenarios(targets: list[str]) -> list[list[str]]:
 def _stack(name: str, audio: Mapping[str, Audio], targets: list[str]) -> torch.Tensor:
     stems = [torch.as_tensor(audio[target]) for target in targets]
     if len({stem.shape for stem in stems}) > 1:
-        raise DataError(f'track "{name}": {", ".join(targets)} differ in shape')
+        raise DataError(
+            f'track "{name}": {", ".join(targets)} differ in shape; give them all as '
+            "[channels, samples] of one length"
+        )
     return torch.stack(stems)
 
 

@@ -80,7 +80,10 @@ class Network:
 
         info = read_info(find(name_or_path))
         if {*info.targets, info.residual} != set(PAIR):
-            raise DataError(f"model {name_or_path} has no vocals and accompaniment to score")
+            raise DataError(
+                f"model {name_or_path} has no vocals and accompaniment to score; separate the "
+                "songs with it, and give its stems by --estimates"
+            )
         config = json.dumps(info.config, sort_keys=True)
         return cls(info.name, info.path.absolute(), info.sha256, config, device)
 
@@ -250,7 +253,7 @@ def make_systems(
     ]
     for path in estimates or []:
         if not path.is_dir():
-            raise DataError(f"{path}: no such folder of estimates")
+            raise DataError(f"{path}: no such folder of estimates; check the path")
         systems.append(Folder(path))
     names = [system.name for system in systems]
     for name in names:

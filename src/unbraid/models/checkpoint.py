@@ -176,7 +176,8 @@ def _header(path: Path) -> tuple[dict[str, str], int]:
     if metadata.get("format") != FORMAT:
         raise ModelError(
             f"{path}: safetensors, but not weights of unbraid (header says format "
-            f"{metadata.get('format')!r}, not {FORMAT!r})"
+            f"{metadata.get('format')!r}, not {FORMAT!r}); give what `unbraid train` or "
+            "`unbraid models add` made"
         )
     return metadata, sum(map(prod, shapes))
 
