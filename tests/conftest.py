@@ -29,8 +29,12 @@ settings.load_profile("untimed")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with slow tests first, then those with most tests: the last are short.
 
-    Of processes that share the suite by files (see the Makefile), none then works on alone.
+    Of processes that share the suite by files (see the Makefile), none then works on alone. Of
+    tests that share a name these would run one, without a word.
     """
+    names = Counter(item.nodeid for item in items)
+    if shared := [name for name, number in names.items() if number > 1]:
+        raise pytest.UsageError(f"several tests of one name: {', '.join(shared)}")
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     tests = Counter(item.path for item in items)
     items.sort(key=lambda item: (item.path not in slow, -tests[item.path]))
