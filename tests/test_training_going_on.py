@@ -208,6 +208,15 @@ def test_a_run_goes_on_with_the_rate_and_decay_of_the_configuration(
     assert group["weight_decay"] == 0.5
 
 
+def test_a_run_goes_on_with_the_kind_of_decay_of_the_configuration(
+    tree: Path, tmp_path: Path
+) -> None:
+    train(tree, tmp_path, "run.steps=1", "optimizer.name=adamw")
+    train(tree, tmp_path, "run.steps=2", "optimizer.name=adam", resume=last(tmp_path))
+    (group,) = kept(tmp_path)["optimizer_states"][0]["param_groups"]
+    assert not group["decoupled_weight_decay"]
+
+
 def test_a_timed_run_goes_on_by_the_clock(
     tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -116,12 +116,13 @@ class SeparationTask(lightning.LightningModule):
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on with the configuration's learning rate and weight decay, not the checkpoint's."""
+        """Go on with the configuration's rate and kind of decay, not the checkpoint's."""
         options = self.config.optimizer
         for group in checkpoint["optimizer_states"][0]["param_groups"]:
             group["lr"] *= options.learning_rate / group["initial_lr"]
             group["initial_lr"] = options.learning_rate
             group["weight_decay"] = options.weight_decay
+            group["decoupled_weight_decay"] = options.name == "adamw"
         checkpoint["lr_schedulers"][0]["base_lrs"] = [options.learning_rate]
 
     def validation_step(
