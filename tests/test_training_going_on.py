@@ -220,9 +220,10 @@ def test_a_run_goes_on_with_the_kind_of_decay_of_the_configuration(
 def test_a_timed_run_goes_on_by_the_clock(
     tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    train(tree, tmp_path, "run.steps_per_epoch=1000000", minutes=0.01)
+    with pytest.raises(DataError):
+        train(tree, tmp_path, minutes=0.01, callbacks=[Ends(1, DataError("gone"))])
     capsys.readouterr()
-    train(tree, tmp_path, resume=last(tmp_path))
+    train(tree, tmp_path, "run.steps_per_epoch=1000000", resume=last(tmp_path))
     (line,) = [said for said in capsys.readouterr().err.splitlines() if "--minutes" in said]
     assert line == "a run of 0.01 minutes goes on; --minutes N changes that"
     assert kept(tmp_path)["callbacks"]["Clock"]["minutes"] == 0.01
@@ -349,6 +350,52 @@ def test_checkpoint_of_another_network_is_refused_in_one_line(
         train(tree, finished, word, resume=last(finished))
     assert "\n" not in str(raised.value)
     assert config.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("length", "minutes", "why"),
+    [
+        ("run.steps=2", None, "at step 2 all is done; a larger run.steps"),
+        ("run.steps=99", 1e-9, "at step 1 all is done; more --minutes"),
+        ("run.patience=1", None, "1 validation brought nothing; a larger run.patience"),
+    ],
+)
+def test_a_finished_run_says_so_and_is_left_as_it_is(
+    tree: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    length: str,
+    minutes: float | None,
+    why: str,
+) -> None:
+    words = [length, "run.steps_per_epoch=1", "optimizer.learning_rate=1e-12"]
+    result = train(tree, tmp_path, *words, minutes=minutes)
+    before = last(tmp_path).read_bytes(), read_info(result).sha256
+    result.unlink()
+    capsys.readouterr()
+    assert train(tree, tmp_path, *words, resume=last(tmp_path)) == result
+    assert (last(tmp_path).read_bytes(), read_info(result).sha256) == before
+    (line,) = [each for each in capsys.readouterr().err.splitlines() if "finished" in each]
+    assert line == f"the run is finished: {why} makes it longer"
+
+
+class EndsLastValidation(Callback):
+    """Ends a run from outside before its last step is validated."""
+
+    def on_validation_start(self, trainer: Any, pl_module: Any) -> None:
+        if trainer.global_step == 4:
+            raise DataError("gone")
+
+
+def test_a_run_that_lacks_its_last_validation_is_not_finished(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fit, "KEPT_EVERY", 0)
+    with pytest.raises(DataError):
+        train(tree, tmp_path, callbacks=[EndsLastValidation()])
+    assert kept(tmp_path)["global_step"] == 4
+    train(tree, tmp_path, resume=last(tmp_path))
+    assert len(scalars(tmp_path, "valid/sdr")) == 2
 
 
 def test_a_finished_run_goes_on_for_more_steps(tree: Path, finished: Path) -> None:

@@ -1,4 +1,4 @@
-"""Which weights of a run are the best, and when to wait for better no longer.
+"""Which weights of a run are the best, and when to train or wait for better no longer.
 
 A validation ends inside Lightning's epoch, and `last.ckpt` is written there. Both look at the score
 at that moment: at the end of the epoch they would be a validation behind in that file, and be asked
@@ -7,6 +7,7 @@ once more, without a score, by a run that goes on from it.
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -67,3 +68,22 @@ class Patience(EarlyStopping):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on waiting, for as long as the configuration says now."""
         super().load_state_dict({**state_dict, "patience": self.patience})
+
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        """Leave a run as it is that had ended so."""
+        if self.wait_count >= self.patience:
+            waited = f"{self.wait_count} validation{'s' * (self.wait_count > 1)} brought nothing"
+            leave(trainer, f"{waited}; a larger run.patience")
+
+
+def leave(trainer: Any, why: str) -> None:
+    """End a run that goes on before its first step, if it has weights to show.
+
+    Args:
+        trainer: of the run.
+        why: it is finished, and what makes it longer.
+    """
+    if trainer.checkpoint_callback.best_model_path:
+        trainer.should_stop = True
+        if trainer.is_global_zero:
+            print(f"the run is finished: {why} makes it longer", file=sys.stderr)

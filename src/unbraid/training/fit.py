@@ -31,7 +31,7 @@ from unbraid.models import build, checkpoint, find
 from unbraid.runner import is_out_of_memory
 from unbraid.training import processes, weights
 from unbraid.training.bar import Bar
-from unbraid.training.best import Best, Patience
+from unbraid.training.best import Best, Patience, leave
 from unbraid.training.config import TrainConfig, read_config
 from unbraid.training.failures import in_one_line
 from unbraid.training.lock import locked
@@ -57,33 +57,51 @@ class Clock(Callback):
         self._done = 0.0
         self._elapsed = 0.0
         self._last = time.monotonic()
+        self._validated = 0  # steps that were done at the last validation
 
     def __call__(self) -> float:
         """Finished part of the run, from 0 to 1; the same in all processes."""
         return self._done
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        """Start the clock once everything is loaded."""
+        """Start the clock once everything is loaded; leave a finished run as it is."""
         self._last = time.monotonic()
+        self._measure(trainer)
+        if self._done >= 1 and self._validated == trainer.global_step:
+            longer = "a larger run.steps" if self._minutes is None else "more --minutes"
+            leave(trainer, f"at step {trainer.global_step} all is done; {longer}")
 
     def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
         """Advance, and end the run when its time is over."""
         now = time.monotonic()
         self._elapsed, self._last = self._elapsed + now - self._last, now
+        self._measure(trainer)
+        if self._done >= 1:
+            trainer.should_stop = True
+
+    def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
+        """Know that these weights are validated."""
+        self._validated = trainer.global_step
+
+    def state_dict(self) -> dict[str, float | None]:
+        """What a resumed run has to know."""
+        return {
+            "elapsed": self._elapsed,
+            "done": self._done,
+            "minutes": self._minutes,
+            "validated": self._validated,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on where the run was left; earlier versions did not keep when it was validated."""
+        self._elapsed, self._done = state_dict["elapsed"], state_dict["done"]
+        self._validated = state_dict.get("validated", 0)
+
+    def _measure(self, trainer: Any) -> None:
         if self._minutes is None:
             self._done = trainer.global_step / self._steps
         else:
             self._done = trainer.strategy.broadcast(self._elapsed / (60 * self._minutes))
-        if self._done >= 1:
-            trainer.should_stop = True
-
-    def state_dict(self) -> dict[str, float | None]:
-        """What a resumed run has to know."""
-        return {"elapsed": self._elapsed, "done": self._done, "minutes": self._minutes}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on where the run was left."""
-        self._elapsed, self._done = state_dict["elapsed"], state_dict["done"]
 
 
 class Last(Checkpoint):
