@@ -114,22 +114,24 @@ class _InPlace:
 
 
 class _Cached:
-    """A part that was decoded to a memory map."""
+    """A part that was decoded to a file; mapped for each segment, as a map holds the file open."""
 
     def __init__(self, source: StemSource, key: str, sample_rate: int, folder: Path) -> None:
         self.key = key
-        cached = folder / f"{_hash(key)}.npy"
-        if not cached.exists():
-            with _kept(cached) as file:
+        self._cached = folder / f"{_hash(key)}.npy"
+        if not self._cached.exists():
+            with _kept(self._cached) as file:
                 np.save(file, _decode(source, sample_rate))
-        self._audio: np.ndarray = np.load(cached, mmap_mode="r")  # [samples, 2]
 
     def read(self, start: int, samples: int) -> np.ndarray:
-        return self._audio[start : start + samples].T * np.float32(HEADROOM / 32768)
+        audio = np.load(self._cached, mmap_mode="r")  # [samples, 2]
+        return audio[start : start + samples].T * np.float32(HEADROOM / 32768)
 
     def blocks(self, samples: int) -> Iterator[np.ndarray]:
-        for start in range(0, len(self._audio), samples):
-            yield self.read(start, samples)
+        start = 0
+        while (block := self.read(start, samples)).shape[1]:
+            yield block
+            start += samples
 
 
 def _part(source: StemSource, sample_rate: int, folder: Path) -> _Part:
