@@ -227,6 +227,20 @@ def songs_only(tree: Path, **options: object) -> DataConfig:
     return made
 
 
+@pytest.mark.parametrize("seconds", [0.3, 1])
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_drawn_stems_sound_for_a_quarter_second(tree: Path, shuffle: bool, seconds: float) -> None:
+    options = songs_only(tree, shuffle=shuffle, augment=off())
+    options.seconds = seconds
+    vocals = np.zeros((2, 4 * RATE))
+    vocals[:, RATE : RATE + RATE // 4] = np.random.default_rng(0).normal(0, 0.1, (2, RATE // 4))
+    for number in (1, 2):
+        write(tree / "own" / "train" / f"song {number}" / "vocals.wav", vocals)
+    drawn = iter(mixtures(options))
+    sounding = [int(next(drawn)["targets"].any(1).sum()) for _ in range(60)]
+    assert min(sounding) >= RATE // 4 - 9  # at zero crossings
+
+
 @pytest.mark.parametrize("shuffle", [True, False])
 def test_stated_share_of_silence(tree: Path, shuffle: bool) -> None:
     """Half of each song is not sung, yet vocals are silent just as often as the setting says."""

@@ -232,7 +232,8 @@ def _singles(
 
 def _sounding_start(rng: Rng, recording: Recording, samples: int) -> int:
     """A random start with one of the recording's active quarter seconds in the segment."""
-    start = int(rng.choice(recording.active)) - int(rng.uniform(0, 0.8) * samples)
+    latest = max(0.0, min(0.8, 1 - recording.hop / samples))  # that it begins, as a part of it
+    start = int(rng.choice(recording.active)) - int(rng.uniform(0, latest) * samples)
     if recording.samples >= samples:
         start = int(np.clip(start, 0, recording.samples - samples))
     return start
