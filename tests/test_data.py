@@ -314,9 +314,9 @@ def test_silent_vocals_of_a_song_are_not_drawn(tree: Path) -> None:
 @pytest.mark.parametrize(
     ("stem", "seconds", "rate", "message"),
     [
-        ("guitar", 3, RATE, "bad: stems of 3.0 s and 4.0 s"),
-        ("guitar", 4, 22050, "bad: stems differ in sample rate"),
-        ("vocal", 4, RATE, "bad: no file for the stem 'vocals'"),
+        ("guitar", 3, RATE, "^data.songs.own: bad: stems of 3.0 s and 4.0 s"),
+        ("guitar", 4, 22050, "^data.songs.own: bad: stems differ in sample rate"),
+        ("vocal", 4, RATE, "^data.songs.own: bad: no file for the stem 'vocals'"),
     ],
 )
 @pytest.mark.parametrize("shuffle", [True, False])
@@ -328,6 +328,16 @@ def test_song_that_does_not_match(
     write(folder / f"{stem}.wav", sine(440, seconds, rate), rate)
     write(folder / ("vocals.wav" if stem == "guitar" else "bass.wav"), sine(440, 4))
     with pytest.raises(DataError, match=message):
+        mixtures(options)
+
+
+def test_damaged_song_is_told_with_its_source(tree: Path) -> None:
+    options = songs_only(tree)
+    path = tree / "own" / "train" / "song 1" / "guitar.wav"
+    flac = write(path.with_suffix(".flac"), soundfile.read(path)[0].T)
+    path.unlink()
+    flac.write_bytes(flac.read_bytes()[:9999])
+    with pytest.raises(DataError, match=r"^data\.songs\.own: .*guitar\.flac"):
         mixtures(options)
 
 

@@ -34,8 +34,8 @@ class Mixtures(IterableDataset[dict[str, torch.Tensor]]):
         place: of several machines, which part of the recordings to draw from.
 
     Raises:
-        DataError: if a stem has no source, a source no audio, or a song's stems do not match.
-        AudioError: if a file is damaged.
+        DataError: if a stem has no source, a source no audio, a song's stems do not match, or a
+            file is damaged.
     """
 
     def __init__(

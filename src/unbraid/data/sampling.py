@@ -124,8 +124,8 @@ def stem_pools(
     """A pool for each stem, of single recordings and of songs.
 
     Raises:
-        DataError: if a stem has no source, a source no audio, or a song's stems do not match.
-        AudioError: if a file is damaged.
+        DataError: if a stem has no source, a source no audio, a song's stems do not match, or a
+            file is damaged.
     """
     songs = _songs(config, targets, residual, sample_rate, leave_out, place)
     pools = {}
@@ -158,9 +158,8 @@ def song_pool(
     """A pool of whole songs.
 
     Raises:
-        DataError: if there are sources of single recordings, no songs, or a song's stems do not
-            match.
-        AudioError: if a file is damaged.
+        DataError: if there are sources of single recordings, no songs, a song's stems do not match,
+            or a file is damaged.
     """
     if config.stems:
         raise DataError("data.shuffle=false takes all stems from data.songs; remove data.stems")
@@ -186,8 +185,10 @@ def _songs(
             tracks = find_tracks(Path(source.path), source.split)
         there = [one for one in tracks if leave_out.isdisjoint(one.files)]
         found.append((source.share, place.part(there)))
-    for track in [track for _, tracks in found for track in tracks]:
-        check_headers(track, targets, residual)
+    for name, (_, own) in zip(config.songs, found, strict=True):
+        with setting(f"data.songs.{name}"):
+            for track in own:
+                check_headers(track, targets, residual)
 
     def song(track: Track) -> Song:
         stems = {
@@ -198,7 +199,11 @@ def _songs(
         check_lengths(track.name, [length / sample_rate for length in lengths])
         return stems
 
-    return [(share, place.each(song, tracks)) for share, tracks in found]
+    made = []
+    for name, (share, own) in zip(config.songs, found, strict=True):
+        with setting(f"data.songs.{name}"):
+            made.append((share, place.each(song, own)))
+    return made
 
 
 def _all_held_out(config: DataConfig, songs: Sequence[tuple[float, list[Song]]]) -> str:
