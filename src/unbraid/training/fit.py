@@ -30,7 +30,6 @@ from unbraid.errors import ConfigError, ModelError
 from unbraid.models import build, checkpoint, find
 from unbraid.runner import is_out_of_memory
 from unbraid.training import processes, weights
-from unbraid.training.bar import Bar
 from unbraid.training.best import Best, Patience, leave
 from unbraid.training.config import TrainConfig, read_config
 from unbraid.training.failures import in_one_line
@@ -180,7 +179,6 @@ def run(
     """
     with one_voice():
         config = read_config(config_path, overrides)
-        callbacks = [Bar(), *callbacks]
         with locked(config.folder) if processes.is_first() else nullcontext():
             return train(config, minutes, resume, callbacks, partial(processes.options, config.run))
 
@@ -199,7 +197,8 @@ def train(
         minutes: length of the run by the clock.
         resume: checkpoint of an earlier run to go on from.
         callbacks: more that Lightning calls.
-        launch: makes a trainer's options that say how many processes there are and who starts them.
+        launch: makes a trainer's options that say how many processes there are, who starts them,
+            and what shows how far it is.
     """
     if minutes is not None and not minutes > 0:
         raise ConfigError(f"--minutes must be above 0, not {minutes:g}")
@@ -314,6 +313,7 @@ def _prepared_machine(seed: int, devices: int) -> Iterator[None]:
 def _trainer(config: TrainConfig, launch: Launch, **options: Any) -> lightning.Trainer:
     launched = launch()
     plugins = [*launched.pop("plugins", []), WholeFiles()]
+    callbacks = [*launched.pop("callbacks", []), *options.pop("callbacks", [])]
     try:
         return lightning.Trainer(
             accelerator=config.run.accelerator,
@@ -321,6 +321,7 @@ def _trainer(config: TrainConfig, launch: Launch, **options: Any) -> lightning.T
             gradient_clip_val=config.optimizer.clip,
             enable_model_summary=False,
             plugins=plugins,
+            callbacks=callbacks,
             **launched,
             **options,
         )

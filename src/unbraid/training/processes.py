@@ -8,6 +8,7 @@ import warnings
 from typing import Any
 
 from unbraid.data.sampling import Place
+from unbraid.training.bar import Bar
 from unbraid.training.config import RunConfig
 from unbraid.training.voice import under_torchrun
 
@@ -17,10 +18,11 @@ _RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK
 
 def options(config: RunConfig) -> dict[str, Any]:
     """Lightning's options for as many processes as the configuration, or `torchrun`, says."""
+    bar = {"callbacks": [Bar()]}
     if under_torchrun():
         here = int(os.environ["LOCAL_WORLD_SIZE"])
-        return {"devices": here, "num_nodes": int(os.environ["WORLD_SIZE"]) // here}
-    return {"devices": config.devices, "num_nodes": config.nodes}
+        return {"devices": here, "num_nodes": int(os.environ["WORLD_SIZE"]) // here, **bar}
+    return {"devices": config.devices, "num_nodes": config.nodes, **bar}
 
 
 def is_first() -> bool:
