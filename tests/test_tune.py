@@ -27,7 +27,15 @@ from unbraid.training.config import read_config
 from unbraid.training.failures import why
 from unbraid.training.lock import locked
 from unbraid.training.search import Range, read_search
-from unbraid.training.trials import Trial, command, draw, ranked, words, write_trials
+from unbraid.training.trials import (
+    Trial,
+    command,
+    draw,
+    print_trials,
+    ranked,
+    words,
+    write_trials,
+)
 
 RATE = 44100
 
@@ -149,6 +157,13 @@ TRIALS = [
 @pytest.mark.parametrize(("mode", "order"), [("max", [1, 0, 2]), ("min", [0, 1, 2])])
 def test_the_best_trial_is_first_and_failed_ones_are_last(mode, order):
     assert ranked(TRIALS, mode) == [TRIALS[number] for number in order]
+
+
+def test_a_narrow_terminal_cuts_no_key_off(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    keys = {"optimizer.learning_rate": 0.01, "optimizer.weight_decay": 0.1, "optimizer.ema": 0.9}
+    print_trials([Trial("trial-00", keys, 1.5, 10, "stopped early")], "valid/sdr")
+    assert "…" not in capsys.readouterr().out
 
 
 def test_results_are_written_as_a_table(tmp_path):

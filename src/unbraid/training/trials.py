@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from unbraid.evaluation.charts import COLOURS
@@ -63,7 +63,8 @@ def ranked(trials: Sequence[Trial], mode: str) -> list[Trial]:
 def print_trials(trials: Sequence[Trial], metric: str) -> None:
     """Prints a table, in the order of `trials`."""
     keys = list(trials[0].settings)
-    table = Table("trial", *keys, metric, "steps", "")
+    names = ("trial", *keys, metric, "steps", "")
+    table = Table(*(Column(name, overflow="fold") for name in names))  # narrow terminals cut none
     for trial in trials:
         values = [shown(trial.settings[key]) for key in keys]
         score = "" if trial.score is None else f"{trial.score:.4g}"
