@@ -217,6 +217,20 @@ def test_a_run_goes_on_with_the_kind_of_decay_of_the_configuration(
     assert not group["decoupled_weight_decay"]
 
 
+class Draws(Callback):
+    """What a network's dropout and masks would draw first."""
+
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        self.drawn = torch.rand(4).tolist()
+
+
+def test_a_run_that_goes_on_draws_no_mask_again(tree: Path, tmp_path: Path) -> None:
+    first, second = Draws(), Draws()
+    train(tree, tmp_path, "run.steps=1", callbacks=[first])
+    train(tree, tmp_path, "run.steps=2", callbacks=[second], resume=last(tmp_path))
+    assert first.drawn != second.drawn
+
+
 def test_a_timed_run_goes_on_by_the_clock(
     tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

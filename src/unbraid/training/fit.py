@@ -274,8 +274,8 @@ def _train(
         num_sanity_val_steps=0,
         log_every_n_steps=min(20, config.run.steps_per_epoch),
     )
-    if not trainer.is_global_zero:  # else all would draw the same masks
-        torch.manual_seed(config.run.seed + trainer.global_rank)
+    if resume or not trainer.is_global_zero:  # else masks would be drawn twice
+        torch.manual_seed(config.run.seed + start + trainer.global_rank)
     result = folder / f"{config.name}.safetensors"
     with in_one_line(folder):
         trainer.fit(task, music, ckpt_path=resume, weights_only=True)
