@@ -129,6 +129,8 @@ def test_folders_of_one_stem_are_not_passed_over_in_silence(tmp_path):
     write_folder(tmp_path / "set", vocals=audio["vocals"])
     done = run(tmp_path / "set")
     assert done.exit_code == 0, done.output
+    assert "1 track, " in done.output
+    assert "0 tracks with warnings, 1 folder passed over\n" in done.output
     found = {name: report.warnings for name, report in reports(tmp_path / "set").items()}
     assert found == {"whole": [], "train/lone": ["passed over, as vocals is alone"]}
     assert set(reports(whole)) == {"whole"}

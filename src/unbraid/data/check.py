@@ -31,7 +31,7 @@ class Report:
     """What a track holds.
 
     Attributes:
-        track: its name.
+        track: its name, or the path of a folder that is passed over.
         split: `train`, `valid`, `test` or None.
         stems: names of those that can be opened.
         seconds: length, of its longest stem.
@@ -39,6 +39,7 @@ class Report:
         channels: number of them, 0 if unknown.
         errors: problems that training or evaluation would end with.
         warnings: problems that it would go on with.
+        passed_over: it is no track, but a folder with a stem alone.
     """
 
     track: str
@@ -49,6 +50,7 @@ class Report:
     channels: int = 0
     errors: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    passed_over: bool = False
 
 
 def check(tracks: Sequence[Track], jobs: int = 1) -> Iterator[Report]:
@@ -133,7 +135,7 @@ def _passed_over(root: Path, stems: set[str]) -> Iterator[Report]:
         if path.stem in stems:
             folder = str(path.parent.relative_to(root))
             why = f"passed over, as {path.stem} is alone"
-            yield Report(folder, None, (path.stem,), warnings=[why])
+            yield Report(folder, None, (path.stem,), warnings=[why], passed_over=True)
 
 
 def _missing(track: Track, usual: set[str]) -> list[str]:

@@ -38,15 +38,18 @@ def table(reports: Sequence[Report]) -> Table:
 
 
 def summary(reports: Sequence[Report]) -> str:
-    """Tracks, minutes, splits and problems in a line."""
-    minutes = sum(report.seconds for report in reports) / 60
-    counts = Counter(report.split for report in reports)
-    parts = [_count(len(reports), "track"), f"{minutes:.1f} minutes"]
+    """Tracks, minutes, splits and problems in a line, and how many folders are none."""
+    tracks = [report for report in reports if not report.passed_over]
+    minutes = sum(report.seconds for report in tracks) / 60
+    counts = Counter(report.split for report in tracks)
+    parts = [_count(len(tracks), "track"), f"{minutes:.1f} minutes"]
     parts += [f"{split} {counts[split]}" for split in SPLITS if counts[split]]
-    broken = sum(bool(report.errors) for report in reports)
-    doubtful = sum(bool(report.warnings) for report in reports)
+    broken = sum(bool(report.errors) for report in tracks)
+    doubtful = sum(bool(report.warnings) for report in tracks)
     parts.append(f"{broken} would stop training" if broken else "none would stop training")
-    return ", ".join([*parts, _count(doubtful, "track") + " with warnings"])
+    parts.append(_count(doubtful, "track") + " with warnings")
+    passed_over = len(reports) - len(tracks)
+    return ", ".join(parts + [f"{_count(passed_over, 'folder')} passed over"] * (passed_over > 0))
 
 
 def _count(number: int, thing: str) -> str:
