@@ -63,6 +63,28 @@ def test_a_mixture_has_the_peak_that_is_said(tree: Path) -> None:
     assert 20 * torch.log10(mixture.abs().max()).item() == pytest.approx(-12, abs=0.01)
 
 
+def test_segments_end_where_their_recordings_do(tree: Path) -> None:
+    drawn = iter(mixtures(tree))
+    for _ in range(30):
+        voice = next(drawn)["targets"][0, 0]
+        assert voice[:200].any()
+        assert voice[-200:].any()
+
+
+def test_a_silent_target_is_taken_where_others_sound(tree: Path) -> None:
+    """The song is silent, then played, then sung to."""
+    silence, sound = np.zeros((2, 2 * RATE)), sine(220, 2)
+    song = {"vocals": [silence, silence, sound], "piano": [silence, sound, sound]}
+    for stem, parts in song.items():
+        (tree / "songs" / "one").mkdir(parents=True, exist_ok=True)
+        soundfile.write(tree / f"songs/one/{stem}.wav", np.concatenate(parts, 1).T, RATE)
+    options = mixtures(tree, silent=1.0).config
+    options.shuffle, options.stems = False, {}
+    options.songs = {"mine": Source(str(tree / "songs"))}
+    drawn = iter(Mixtures(options, ("vocals",), "accompaniment", RATE, [0]))
+    assert all(next(drawn)["mixture"].any() for _ in range(30))
+
+
 def test_noise_is_not_to_be_learned(tree: Path) -> None:
     mixture, voice = first(tree)
     noisy, same = first(tree, noise=1.0)
