@@ -63,6 +63,13 @@ def test_run_learns_and_logs_it(finished: Path) -> None:
     assert "valid/leakage" not in logged  # no instrumentals are left out
 
 
+def test_the_score_is_the_median_over_songs_and_conditions(finished: Path) -> None:
+    keys = [f"songs/{song} ({way})/vocals" for song in ("one", "two") for way in ("as is", "mono")]
+    of_songs = np.array([scalars(finished, key) for key in keys])
+    assert of_songs.shape == (4, 2)
+    assert scalars(finished, "valid/sdr") == pytest.approx(np.median(of_songs, 0), abs=1e-4)
+
+
 def test_run_leaves_the_arithmetic_as_it_was(finished: Path) -> None:
     tiny = torch.tensor(1e-40)
     assert tiny / 2 > 0  # denormals were flushed during the run

@@ -217,20 +217,6 @@ def test_a_run_goes_on_with_the_kind_of_decay_of_the_configuration(
     assert not group["decoupled_weight_decay"]
 
 
-class Draws(Callback):
-    """What a network's dropout and masks would draw first."""
-
-    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        self.drawn = torch.rand(4).tolist()
-
-
-def test_a_run_that_goes_on_draws_no_mask_again(tree: Path, tmp_path: Path) -> None:
-    first, second = Draws(), Draws()
-    train(tree, tmp_path, "run.steps=1", callbacks=[first])
-    train(tree, tmp_path, "run.steps=2", callbacks=[second], resume=last(tmp_path))
-    assert first.drawn != second.drawn
-
-
 def test_a_timed_run_goes_on_by_the_clock(
     tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -363,55 +349,3 @@ def test_checkpoint_of_another_network_is_refused_in_one_line(
         train(tree, finished, word, resume=last(finished))
     assert "\n" not in str(raised.value)
     assert config.read_bytes() == before
-
-
-@pytest.mark.parametrize(
-    ("length", "minutes", "why"),
-    [
-        ("run.steps=2", None, "at step 2 all is done; a larger run.steps"),
-        ("run.steps=99", 1e-9, "at step 1 all is done; more --minutes"),
-        ("run.patience=1", None, "1 validation brought nothing; a larger run.patience"),
-    ],
-)
-def test_a_finished_run_says_so_and_is_left_as_it_is(
-    tree: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    length: str,
-    minutes: float | None,
-    why: str,
-) -> None:
-    words = [length, "run.steps_per_epoch=1", "optimizer.learning_rate=1e-12"]
-    result = train(tree, tmp_path, *words, minutes=minutes)
-    before = last(tmp_path).read_bytes(), read_info(result).sha256
-    result.unlink()
-    capsys.readouterr()
-    assert train(tree, tmp_path, *words, resume=last(tmp_path)) == result
-    assert (last(tmp_path).read_bytes(), read_info(result).sha256) == before
-    (line,) = [each for each in capsys.readouterr().err.splitlines() if "finished" in each]
-    assert line == f"the run is finished: {why} makes it longer"
-
-
-class EndsLastValidation(Callback):
-    """Ends a run from outside before its last step is validated."""
-
-    def on_validation_start(self, trainer: Any, pl_module: Any) -> None:
-        if trainer.global_step == 4:
-            raise DataError("gone")
-
-
-def test_a_run_that_lacks_its_last_validation_is_not_finished(
-    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(fit, "KEPT_EVERY", 0)
-    with pytest.raises(DataError):
-        train(tree, tmp_path, callbacks=[EndsLastValidation()])
-    assert kept(tmp_path)["global_step"] == 4
-    train(tree, tmp_path, resume=last(tmp_path))
-    assert len(scalars(tmp_path, "valid/sdr")) == 2
-
-
-def test_a_finished_run_goes_on_for_more_steps(tree: Path, finished: Path) -> None:
-    train(tree, finished, "run.steps=8", resume=last(finished))
-    assert kept(finished)["global_step"] == 8
-    assert len(scalars(finished, "valid/sdr")) == 4
