@@ -150,6 +150,21 @@ def test_blocks_are_taken_as_arrays_are(separator: Separator, kind: Any) -> None
     names_sum_to(stems, np.asarray(block, np.float32))
 
 
+@pytest.mark.parametrize("channels", [1, 2])
+def test_blocks_may_be_filled_anew(separator: Separator, channels: int) -> None:
+    mixture, buffer = music(2 * RATE, channels), np.empty((channels, RATE // 10), np.float32)
+
+    def recorded():
+        for part in np.split(mixture, 20, 1):
+            buffer[:] = part
+            yield buffer
+
+    blocks = list(separator.blocks(recorded(), RATE, channels))
+    whole = {stem: np.concatenate([block[stem] for block in blocks], 1) for stem in blocks[0]}
+    names_sum_to(whole, mixture)
+    np.testing.assert_allclose(whole["vocals"], separator(mixture, RATE)["vocals"], atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("block", "given"),
     [

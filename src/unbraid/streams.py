@@ -19,7 +19,11 @@ LONGEST_BLOCK = 10.0  # seconds of a block: one of a few Hz would grow beyond me
 
 
 def floating(blocks: Iterable[Block], channels: int) -> Iterator[Block]:
-    """The blocks as float32; AudioError for one that is not floating `[channels, samples]`."""
+    """Copies of the blocks, in float32; whose they are may fill them anew, as recorders do.
+
+    Raises:
+        AudioError: for one that is not floating `[channels, samples]`.
+    """
     for block in blocks:
         audio = as_numpy(block)
         if audio.ndim != 2 or len(audio) != channels or audio.dtype.kind != "f":
@@ -27,7 +31,7 @@ def floating(blocks: Iterable[Block], channels: int) -> Iterator[Block]:
                 f"a block of the mixture is floating [{channels}, samples], not"
                 f" {audio.dtype} {list(audio.shape)}"
             )
-        yield np.asarray(audio, np.float32)
+        yield np.array(audio, np.float32, order="C")
 
 
 def pieces(blocks: Iterable[Block], sample_rate: float) -> Iterator[Block]:
@@ -42,7 +46,7 @@ def keeping(mixture: Iterable[Block], kept: deque[Block]) -> Iterator[Block]:
     """Front left and right of each block; the block itself is kept until it is paired."""
     for block in mixture:
         kept.append(block)
-        yield np.require(as_stereo(block), requirements=["C", "W"])  # or torch warns
+        yield as_stereo(block)
 
 
 def resampled(blocks: Iterable[Block], resampler: Resampler) -> Iterator[Block]:
