@@ -91,8 +91,10 @@ def test_mono_is_separated_as_dual_mono(separator: Separator) -> None:
 
 def test_further_channels_go_to_the_accompaniment(separator: Separator) -> None:
     mixture = music(RATE, 5)
-    with pytest.warns(UnbraidWarning, match="5 channels"):
+    with pytest.warns(UnbraidWarning, match="5 channels") as told:
         stems = separator(mixture, RATE)
+        separator.blocks([mixture], RATE, 5)
+    assert [each.filename for each in told] == [__file__] * 2
     assert not stems["vocals"][2:].any()
     np.testing.assert_array_equal(stems["accompaniment"][2:], mixture[2:])
     np.testing.assert_allclose(
@@ -179,10 +181,12 @@ def test_bad_blocks(separator: Separator, block: np.ndarray, given: str) -> None
         list(separator.blocks([block], RATE, 2))
 
 
-@pytest.mark.parametrize("rate", [0, -1, float("nan"), float("inf")])
+@pytest.mark.parametrize("rate", [0, -1, 0.5, float("nan"), float("inf")])
 def test_rates_that_cannot_be(separator: Separator, rate: float) -> None:
-    with pytest.raises(AudioError, match=r"sample_rate .*positive number of Hz"):
+    with pytest.raises(AudioError, match=rf"sample_rate {rate}: give a number of Hz, 1 at least"):
         separator(np.zeros((2, 100), np.float32), rate)
+    with pytest.raises(AudioError, match=rf"sample_rate {rate}: give a number of Hz, 1 at least"):
+        separator.blocks([], rate, 2)
 
 
 def test_arrays_that_may_not_be_written_to(separator: Separator, monkeypatch) -> None:

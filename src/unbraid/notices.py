@@ -24,6 +24,14 @@ def warn_of_tracks(info: AudioInfo) -> None:
         warnings.warn(message, UnbraidWarning, stacklevel=3)
 
 
+def warn_of_channels(channels: int, residual: str) -> None:
+    """Warn of channels beyond stereo: they are not separated."""
+    if channels > 2:
+        where = f"the first two are separated, the others go to the {residual}"
+        message = f"{channels} channels: {where}"
+        warnings.warn(message, UnbraidWarning, stacklevel=3)
+
+
 def warn_of_cut(info: AudioInfo, samples: int) -> None:
     """Warn of a file that holds less than it says: it may be a part of a song."""
     promised, held = info.promised_duration, samples / info.sample_rate

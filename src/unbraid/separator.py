@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -19,7 +18,7 @@ from unbraid import notices
 from unbraid.arrays import Array, checked, like
 from unbraid.audio import AudioReader, AudioWriter, Resampler, quantize
 from unbraid.audio.info import LOSSY_FORMATS, Block
-from unbraid.errors import AudioError, ConfigError, UnbraidWarning
+from unbraid.errors import AudioError, ConfigError
 from unbraid.gating import gated
 from unbraid.models import DEFAULT, checkpoint, find
 from unbraid.models.onnx import OnnxNetwork
@@ -138,14 +137,12 @@ class Separator:
             AudioError: if the audio is not floating, not finite or not `[channels, samples]`, or
                 there is no such rate.
         """
-        if not 0 < sample_rate < float("inf"):
-            raise AudioError(f"sample_rate {sample_rate}: give a positive number of Hz")
+        _check_rate(sample_rate)
         mixture = checked(audio)
+        notices.warn_of_channels(len(mixture), self.stems[-1])
         stems = {stem: np.empty_like(mixture) for stem in self.stems}
         start, duration = 0, mixture.shape[1] / sample_rate
-        blocks = self.blocks(
-            slices(mixture), sample_rate, len(mixture), progress=progress, duration=duration
-        )
+        blocks = self._blocks(slices(mixture), sample_rate, len(mixture), "32f", progress, duration)
         for block in blocks:
             stop = start + block[self.stems[0]].shape[1]
             for stem, part in block.items():
@@ -179,7 +176,7 @@ class Separator:
             duration: of the mixture in seconds; if it is not known, progress is told of the end
                 alone.
 
-        Yields:
+        Returns:
             Blocks `[channels, samples]` of each stem; in total as long as the mixture.
 
         Raises:
@@ -187,13 +184,19 @@ class Separator:
             ModelError: if the network makes something that is not finite, or the device's memory
                 does not hold a segment.
         """
-        if channels > 2:
-            warnings.warn(
-                f"{channels} channels: the first two are separated, the others go to the "
-                f"{self.stems[-1]}",
-                UnbraidWarning,
-                stacklevel=2,
-            )
+        _check_rate(sample_rate)
+        notices.warn_of_channels(channels, self.stems[-1])
+        return self._blocks(mixture, sample_rate, channels, bit_depth, progress, duration)
+
+    def _blocks(
+        self,
+        mixture: Iterable[Block],
+        sample_rate: int,
+        channels: int,
+        bit_depth: str,
+        progress: Progress | None,
+        duration: float | None,
+    ) -> Iterator[dict[str, Block]]:
         waiting: deque[Block] = deque()
         down = Resampler(2, sample_rate, self.sample_rate)
         up = Resampler(2 * (len(self.stems) - 1), self.sample_rate, sample_rate)
@@ -259,6 +262,7 @@ class Separator:
             reader = stack.enter_context(AudioReader(path))
             info = reader.info
             notices.warn_of_tracks(info)
+            notices.warn_of_channels(info.channels, self.stems[-1])
             depth = info.bit_depth if bit_depth == "auto" else bit_depth
             if bit_depth == "auto" and format == "flac" and depth == "32f":
                 depth = "24"  # FLAC holds no floats
@@ -275,7 +279,7 @@ class Separator:
             grid = "32f" if format in LOSSY_FORMATS else depth
             done = 0
             silent = [*self.stems]
-            blocks = self.blocks(
+            blocks = self._blocks(
                 read(reader), info.sample_rate, info.channels, grid, progress, info.duration
             )
             for block in blocks:
@@ -314,6 +318,11 @@ class Separator:
             residual -= stems[stem]
         stems[self.stems[-1]] = residual
         return stems
+
+
+def _check_rate(sample_rate: float) -> None:
+    if not 1 <= sample_rate < float("inf"):
+        raise AudioError(f"sample_rate {sample_rate}: give a number of Hz, 1 at least")
 
 
 def _check_apart(target: Path, path: str | Path) -> None:
