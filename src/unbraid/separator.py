@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from copy import deepcopy
 from pathlib import Path
-from typing import Any, Generic
+from typing import Any, Generic, overload
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from unbraid import notices
@@ -25,7 +26,16 @@ from unbraid.models.onnx import OnnxNetwork
 from unbraid.naming import check_output, forms_of
 from unbraid.overlap import crossfaded, fade_samples, grid_of, segment_samples
 from unbraid.runner import Runner
-from unbraid.streams import floating, keeping, pieces, read, resampled, slices, with_progress
+from unbraid.streams import (
+    Floating,
+    floating,
+    keeping,
+    pieces,
+    read,
+    resampled,
+    slices,
+    with_progress,
+)
 
 Progress = Callable[[float], object]
 
@@ -114,9 +124,17 @@ class Separator:
             OnnxNetwork(path) if path.suffix == ".onnx" else checkpoint.load(path), **options
         )
 
+    @overload
     def __call__(
-        self, audio: Array, sample_rate: int, progress: Progress | None = None
-    ) -> Separation[Array]:
+        self, audio: torch.Tensor, sample_rate: int, progress: Progress | None = None
+    ) -> Separation[torch.Tensor]: ...
+    @overload
+    def __call__(
+        self, audio: NDArray[np.floating[Any]], sample_rate: int, progress: Progress | None = None
+    ) -> Separation[Block]: ...
+    def __call__(
+        self, audio: Floating, sample_rate: int, progress: Progress | None = None
+    ) -> Separation[Any]:
         """Separate a song.
 
         Mono is separated as two equal channels and comes back as mono. Of more than two channels
@@ -154,7 +172,7 @@ class Separator:
 
     def blocks(
         self,
-        mixture: Iterable[Block],
+        mixture: Iterable[Floating],
         sample_rate: int,
         channels: int,
         bit_depth: str = "32f",
@@ -190,7 +208,7 @@ class Separator:
 
     def _blocks(
         self,
-        mixture: Iterable[Block],
+        mixture: Iterable[Floating],
         sample_rate: int,
         channels: int,
         bit_depth: str,

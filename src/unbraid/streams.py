@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from unbraid.arrays import as_stereo
@@ -14,11 +16,13 @@ from unbraid.audio.files import as_numpy
 from unbraid.audio.info import Block
 from unbraid.errors import AudioError
 
+Floating: TypeAlias = NDArray[np.floating[Any]] | Tensor
+
 BLOCK = 1 << 17  # samples to take from an array or a file at a time
 LONGEST_BLOCK = 10.0  # seconds of a block: one of a few Hz would grow beyond memory when resampled
 
 
-def floating(blocks: Iterable[Block], channels: int) -> Iterator[Block]:
+def floating(blocks: Iterable[Floating], channels: int) -> Iterator[Block]:
     """Copies of the blocks, in float32; whose they are may fill them anew, as recorders do.
 
     Raises:
