@@ -201,6 +201,14 @@ def test_arrays_that_may_not_be_written_to(separator: Separator, monkeypatch) ->
     assert all(array.flags.writeable for array in taken)
 
 
+def test_a_program_may_have_its_tensors_elsewhere(separator: Separator) -> None:
+    """As with `torch.set_default_device("cuda")`."""
+    mixture = music(3 * RATE)
+    with torch.device("meta"):
+        elsewhere = separator(mixture, RATE)
+    np.testing.assert_array_equal(elsewhere["vocals"], separator(mixture, RATE)["vocals"])
+
+
 def test_progress_rises_to_one(separator: Separator) -> None:
     fractions: list[float] = []
     separator(music(5 * RATE), RATE, progress=fractions.append)

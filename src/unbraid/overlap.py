@@ -131,7 +131,9 @@ class _Joining:
     def __init__(self, segment: int, fade: int, values: int) -> None:
         self._each = segment // values
         self._step = (segment - fade) // self._each
-        places = (torch.arange(fade, dtype=torch.float32) + 0.5) / max(1, fade)
+        # in main memory, as results are, wherever a program has its own tensors
+        places = torch.arange(fade, dtype=torch.float32, device="cpu")
+        places = (places + 0.5) / max(1, fade)
         fade_in = torch.sin(places * torch.pi / 2) ** 2
         self._fade_in = fade_in.reshape(fade // self._each, self._each).mean(1)
         self._overhang: Tensor | None = None
