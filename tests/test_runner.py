@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -115,6 +118,27 @@ def test_only_what_is_needed_is_taken() -> None:
     assert next(results) == 0
     assert len(taken) <= 5
     results.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows does not fork")
+def test_a_forked_process_does_not_wait_for_threads_that_are_not_there() -> None:
+    program = """
+import os, signal, numpy, torch
+from unbraid import Separator
+from unbraid.models import build
+torch.set_num_threads(2)
+separator = Separator(build("bandsplit", features=8, hidden=8, blocks=1), "cpu", segment=1.0)
+song = numpy.random.default_rng(0).random((2, 3 * 44100), numpy.float32)
+vocals = separator(song, 44100)["vocals"]
+child = os.fork()
+if child:
+    assert os.waitpid(child, 0)[1] == 0
+else:
+    signal.alarm(300)
+    again = separator(song, 44100)["vocals"]
+    os._exit(not numpy.allclose(again, vocals, rtol=0, atol=1e-6))
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache, partial
 from threading import Lock
 from typing import Any, TypeVar
 
@@ -57,6 +60,7 @@ class Runner:
         batch_size: int | None,
         wiener: int,
     ) -> None:
+        _keep_forks_going()
         exported = isinstance(model, OnnxNetwork)
         self.device = _device("cpu" if exported and device == "auto" else device)
         self.precision = _precision(precision, self.device, exported)
@@ -173,6 +177,16 @@ def is_out_of_memory(error: RuntimeError) -> bool:
 def _asked(model: Any, mixture: Tensor) -> tuple[Tensor, ...]:
     """A network's estimates, and what its gates hear if it has any."""
     return model.with_evidence(mixture) if getattr(model, "gates", ()) else (model(mixture),)
+
+
+@cache
+def _keep_forks_going() -> None:
+    """Have processes that are forked from this one compute in one thread.
+
+    PyTorch's other threads are not in there, and would be waited for without end.
+    """
+    if sys.platform != "win32":
+        os.register_at_fork(after_in_child=partial(torch.set_num_threads, 1))
 
 
 class _Repeatable:
