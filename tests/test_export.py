@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import json
 from pathlib import Path
@@ -287,6 +288,32 @@ def test_a_file_whose_metadata_is_incomplete(tmp_path, exported: Path, read, key
     onnx.save(graph, damaged)
     with pytest.raises(ModelError, match=r"damaged.onnx: .*is incomplete.*export it again"):
         read(damaged)
+
+
+@pytest.mark.parametrize("change", ["segment", "targets", "type", "evidence"])
+def test_a_graph_that_is_no_longer_what_it_says_is_refused(tmp_path, change: str) -> None:
+    path = tmp_path / "changed.onnx"
+    export(saved(tmp_path / "w.safetensors", "spleeter", **NETWORKS["spleeter"]), path, SEGMENT)
+    model = onnx.load(path)
+    if change == "evidence":
+        del model.graph.output[1]
+    elif change == "type":  # as tools do that halve the precision
+        (mixture,) = model.graph.input
+        mixture.type.tensor_type.elem_type = onnx.TensorProto.FLOAT16
+        for node in model.graph.node:
+            node.input[:] = ["single" if name == "mixture" else name for name in node.input]
+        cast = onnx.helper.make_node("Cast", ["mixture"], ["single"], to=onnx.TensorProto.FLOAT)
+        model.graph.node.insert(0, cast)
+    else:
+        metadata = {prop.key: prop.value for prop in model.metadata_props}
+        more = {"segment": "44032", "targets": '["vocals", "drums", "bass"]'}
+        gates = (
+            {} if change == "segment" else {"gates": base64.b64encode(b"\2" + 7 * b"\0" + b"{}")}
+        )
+        onnx.helper.set_model_props(model, {**metadata, change: more[change], **gates})
+    onnx.save(model, path)
+    with pytest.raises(ModelError, match=r"changed.onnx: not the graph .* export it again"):
+        OnnxNetwork(path)
 
 
 def test_a_graph_keeps_its_segment_and_device(exported: Path) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from unbraid.errors import ConfigError, ModelError
 from unbraid.models.checkpoint import ModelInfo
-from unbraid.models.presence import Gate
+from unbraid.models.presence import FEATURES, Gate
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -64,6 +64,7 @@ class OnnxNetwork:
         with _damage_told(Path(path)):
             self.config = _config(metadata)
             self.gates = _gates(metadata["gates"], len(self.config.targets))
+        _check_shapes(self._session, self.config, bool(self.gates), Path(path))
         self.grid = self.config.grid
 
     def __call__(self, mixture: Tensor) -> Tensor:
@@ -199,6 +200,23 @@ def _session(path: Path, optimized: bool) -> InferenceSession:
     except Exception as error:  # onnxruntime's exceptions share no base of their own
         reason = str(error).splitlines()[0]
         raise ModelError(f"{path}: not a readable ONNX file ({reason}); export it again") from error
+
+
+def _check_shapes(session: InferenceSession, config: OnnxConfig, gated: bool, path: Path) -> None:
+    """Raise for a graph that tools have made into another one, as one of float16."""
+    targets, segment = len(config.targets), config.segment
+    expected = {INPUT: [2, segment], OUTPUT: [targets, 2, segment]}
+    if gated:
+        expected[EVIDENCE] = [targets, FEATURES, segment // config.hop]
+    found = {
+        each.name: each.shape[1:]
+        for each in (*session.get_inputs(), *session.get_outputs())
+        if each.type == "tensor(float)"
+    }
+    if found != expected:
+        raise ModelError(
+            f"{path}: not the graph of `unbraid export` that its metadata tells of; export it again"
+        )
 
 
 def _metadata(session: InferenceSession, path: Path) -> dict[str, str]:
