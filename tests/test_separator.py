@@ -1,5 +1,7 @@
 """The separator's promises, held by a network with random weights, as they don't need good ones."""
 
+import dataclasses
+import re
 import warnings
 from typing import Any
 
@@ -239,6 +241,15 @@ def test_progress_ends_at_one_where_a_song_is_longer_than_it_says(separator: Sep
 def test_impossible_options(options: dict, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         Separator(build("bandsplit", features=8, hidden=8, blocks=0), **options)
+
+
+@pytest.mark.parametrize("stem", ["../../vocals", "C:vocals", "a\\b", "", "a\n", 1, ["vocals"]])
+def test_stems_of_a_network_name_files_of_the_folder_that_is_asked_for(stem: Any) -> None:
+    for stems in {"targets": (stem,)}, {"residual": stem}:
+        network = build("conv1d", channels=[])
+        network.config = dataclasses.replace(network.config, **stems)
+        with pytest.raises(ModelError, match=rf"stem {re.escape(repr(stem))}, and no file"):
+            Separator(network)
 
 
 @pytest.mark.parametrize("overlap", [0.2, 0.25, 0.5])

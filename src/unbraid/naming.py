@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import string
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import PurePath
 
 from unbraid.audio.info import FORMATS, LOSSY_FORMATS
 from unbraid.audio.quantize import BIT_DEPTHS
-from unbraid.errors import ConfigError
+from unbraid.errors import ConfigError, ModelError
+
+
+def check_stems(stems: Iterable[object]) -> None:
+    """Check that files can be named after the stems of a network, which may be anybody's.
+
+    Raises:
+        ModelError: for one that is no name, or that leads to another folder.
+    """
+    for stem in stems:
+        if not isinstance(stem, str) or not stem.isprintable() or {*"/\\:"} & {*stem} or not stem:
+            raise ModelError(
+                f"the network calls a stem {stem!r}, and no file can be named so: give it a name"
+            )
 
 
 def check_output(name: str, stems: Collection[str], format: str, bit_depth: str) -> None:

@@ -23,7 +23,7 @@ from unbraid.errors import AudioError, ConfigError
 from unbraid.gating import gated
 from unbraid.models import DEFAULT, checkpoint, find
 from unbraid.models.onnx import OnnxNetwork
-from unbraid.naming import check_output, forms_of
+from unbraid.naming import check_output, check_stems, forms_of
 from unbraid.overlap import crossfaded, fade_samples, grid_of, segment_samples
 from unbraid.runner import Runner
 from unbraid.streams import (
@@ -78,6 +78,7 @@ class Separator:
 
     Raises:
         ConfigError: for an impossible segment, overlap, batch size, device, filter or precision.
+        ModelError: for a stem that no file can be named after.
     """
 
     def __init__(
@@ -101,6 +102,7 @@ class Separator:
         self.device, self.precision = self._runner.device, self._runner.precision
         config: Any = model.config
         self.stems: tuple[str, ...] = (*config.targets, config.residual)
+        check_stems(self.stems)
         self.sample_rate: int = config.sample_rate
         self._gates = [deepcopy(gate).cpu() for gate in getattr(model, "gates", ())]
         self._cell, self._hop = grid_of(model), getattr(config, "hop", 1)
