@@ -5,6 +5,7 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
+from torch import nn
 
 from unbraid.errors import ConfigError, ModelError
 from unbraid.models import DEFAULT, architectures, build, checkpoint, find, list_models
@@ -57,6 +58,19 @@ def test_half_precision_comes_back_as_float32(tmp_path: Path) -> None:
     assert {parameter.dtype for parameter in loaded.parameters()} == {torch.float32}
     for name, value in model.state_dict().items():
         torch.testing.assert_close(loaded.state_dict()[name], value, atol=1e-3, rtol=1e-3)
+
+
+def test_statistics_beyond_half_precision_are_kept(tmp_path: Path) -> None:
+    network = build("openunmix", hidden=4, layers=1)
+    for bn in (module for module in network.modules() if isinstance(module, nn.BatchNorm1d)):
+        bn.running_var.fill_(1e6)  # float16 ends at 65504
+    path = tmp_path / "half.safetensors"
+    facts = {"architecture": "openunmix", "licence": "CC0-1.0", "data": "nothing"}
+    checkpoint.save(network, path, **facts, dtype=torch.float16)
+    loaded = checkpoint.load(path)
+    assert not loaded.training
+    state = loaded.state_dict()
+    assert {float(state[name].max()) for name in state if name.endswith("running_var")} == {1e6}
 
 
 def test_changed_weights_are_noticed(saved: Path) -> None:

@@ -91,6 +91,10 @@ def test_results_come_in_order_and_the_threads_are_given_back(threads: int) -> N
     assert torch.get_num_threads() == threads
 
 
+def test_threads_are_divided_among_what_is_computed_at_a_time(threads: int) -> None:
+    assert set(runner().map(lambda _: torch.get_num_threads(), range(5))) == {1}
+
+
 def test_an_error_ends_the_work_and_gives_the_threads_back(threads: int) -> None:
     def failing(number: int) -> int:
         if number == 3:

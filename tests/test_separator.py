@@ -203,6 +203,40 @@ def test_arrays_that_may_not_be_written_to(separator: Separator, monkeypatch) ->
     assert all(array.flags.writeable for array in taken)
 
 
+class Half(torch.nn.Module):
+    """Takes half of the song for vocals."""
+
+    config = build("conv1d", channels=[]).config
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[int] = set()
+
+    def forward(self, mixture: torch.Tensor) -> torch.Tensor:
+        self.seen.add(mixture.shape[-1])
+        return mixture[:, None] / 2
+
+
+@pytest.mark.parametrize("rate", [8000, 22050, 44100, 48000, 192000])
+def test_stems_of_other_rates_are_in_time(rate: int) -> None:
+    seconds = np.arange(rate) / rate
+    mixture = (np.sin(2 * np.pi * 440 * seconds) * np.hanning(rate))[None].astype(np.float32)
+    vocals = Separator(Half(), precision="float32")(mixture, rate)["vocals"]
+    np.testing.assert_allclose(vocals, mixture / 2, atol=1e-4)
+
+
+def test_segments_last_eight_seconds_by_default() -> None:
+    network = Half()
+    Separator(network)(music(9 * RATE), RATE)
+    assert network.seen == {8 * RATE}
+
+
+def test_stems_that_agree_with_the_mixture_are_left_by_the_filter() -> None:
+    mixture = music(RATE)
+    vocals = Separator(Half(), segment=1.0, wiener=1, precision="float32")(mixture, RATE)["vocals"]
+    np.testing.assert_allclose(vocals, mixture / 2, atol=1e-5)
+
+
 def test_a_program_may_have_its_tensors_elsewhere(separator: Separator) -> None:
     """As with `torch.set_default_device("cuda")`."""
     mixture = music(3 * RATE)
