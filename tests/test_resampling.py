@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import soundfile
@@ -38,5 +40,10 @@ def test_resampling_keeps_a_tone(tmp_path):
     assert (rate, audio.shape) == (48000, (2, 48000))
     spectrum = np.abs(np.fft.rfft(audio[0]))
     assert spectrum.argmax() == 440
-    with pytest.raises(AudioError, match="positive"):
-        load_audio(tmp_path / "a.wav", 0)
+
+
+@pytest.mark.parametrize("rate", [0, -44100, 0.5, math.nan, math.inf])
+def test_rates_that_no_audio_has_are_refused(tmp_path, rate):
+    soundfile.write(tmp_path / "a.wav", tone(RATE).T, RATE, "FLOAT")
+    with pytest.raises(AudioError, match=f"sample_rate {rate}: give a number of Hz"):
+        load_audio(tmp_path / "a.wav", rate)

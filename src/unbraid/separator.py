@@ -19,7 +19,8 @@ from unbraid import notices
 from unbraid.arrays import Array, checked, like
 from unbraid.audio import AudioReader, AudioWriter, Resampler, quantize
 from unbraid.audio.info import LOSSY_FORMATS, Block
-from unbraid.errors import AudioError, ConfigError
+from unbraid.audio.resample import check_rate
+from unbraid.errors import ConfigError
 from unbraid.gating import gated
 from unbraid.models import DEFAULT, checkpoint, find
 from unbraid.models.onnx import OnnxNetwork
@@ -157,7 +158,7 @@ class Separator:
             AudioError: if the audio is not floating, not finite or not `[channels, samples]`, or
                 there is no such rate.
         """
-        _check_rate(sample_rate)
+        check_rate(sample_rate)
         mixture = checked(audio)
         notices.warn_of_channels(len(mixture), self.stems[-1])
         stems = {stem: np.empty_like(mixture) for stem in self.stems}
@@ -204,7 +205,7 @@ class Separator:
             ModelError: if the network makes something that is not finite, or the device's memory
                 does not hold a segment.
         """
-        _check_rate(sample_rate)
+        check_rate(sample_rate)
         notices.warn_of_channels(channels, self.stems[-1])
         return self._blocks(mixture, sample_rate, channels, bit_depth, progress, duration)
 
@@ -338,11 +339,6 @@ class Separator:
             residual -= stems[stem]
         stems[self.stems[-1]] = residual
         return stems
-
-
-def _check_rate(sample_rate: float) -> None:
-    if not 1 <= sample_rate < float("inf"):
-        raise AudioError(f"sample_rate {sample_rate}: give a number of Hz, 1 at least")
 
 
 def _check_apart(target: Path, path: str | Path) -> None:

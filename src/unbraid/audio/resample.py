@@ -17,13 +17,13 @@ class Resampler:
         rate_out: sample rate of the blocks that go, in Hz.
 
     Raises:
-        AudioError: a sample rate that is not positive.
+        AudioError: if there is no such rate.
     """
 
     def __init__(self, channels: int, rate_in: int, rate_out: int) -> None:
         """Start a stream."""
-        if rate_in < 1 or rate_out < 1:
-            raise AudioError(f"cannot resample {rate_in} Hz to {rate_out} Hz; rates are positive")
+        check_rate(rate_in)
+        check_rate(rate_out)
         self._stream = None
         if rate_in != rate_out:
             import soxr
@@ -44,3 +44,13 @@ class Resampler:
             return block
         resampled = self._stream.resample_chunk(np.ascontiguousarray(block.T), last=last)
         return np.ascontiguousarray(resampled.T)
+
+
+def check_rate(sample_rate: float) -> None:
+    """Raise for a rate that no audio has; by some of them soxr would compute without end.
+
+    Raises:
+        AudioError: if there is no such rate.
+    """
+    if not 1 <= sample_rate < float("inf"):
+        raise AudioError(f"sample_rate {sample_rate}: give a number of Hz, 1 at least")
