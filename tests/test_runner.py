@@ -51,6 +51,12 @@ def test_the_precision_can_be_seen_and_auto_chooses_one() -> None:
     assert Separator(network(), device="cpu").precision in ("float32", "bfloat16")
 
 
+def test_a_device_may_be_one_of_torch() -> None:
+    assert Separator(network(), device=torch.device("cpu")).device == torch.device("cpu")
+    with pytest.raises(ConfigError, match="device 'meta' is not at hand"):
+        Separator(network(), device=torch.device("meta"))
+
+
 def test_a_device_of_a_number_that_is_not_there(monkeypatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)

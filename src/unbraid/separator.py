@@ -62,7 +62,7 @@ class Separator:
 
     Args:
         model: a network of `unbraid.models`, exported or not.
-        device: `cpu`, `cuda`, `mps`, or `auto` for the best at hand.
+        device: `cpu`, `cuda`, `mps`, or `auto` for the best at hand; or one of torch.
         segment: length of a segment in seconds; 8 by default, or what an exported network takes.
         overlap: part of a segment that it shares with the next, from 0 to 0.5. A network with
             a grid rounds it, to half as much at least; of 8 s it keeps a quarter.
@@ -85,7 +85,7 @@ class Separator:
     def __init__(
         self,
         model: nn.Module | OnnxNetwork,
-        device: str = "auto",
+        device: str | torch.device = "auto",
         segment: float | None = None,
         overlap: float = 0.25,
         batch_size: int | None = None,
@@ -98,7 +98,7 @@ class Separator:
             raise ConfigError(f"batch_size {batch_size}: give 1 or more")
         if wiener < 0 or wiener % 1:
             raise ConfigError(f"wiener {wiener}: give a number of iterations, 0 for none")
-        self._runner = Runner(model, device, precision, batch_size, int(wiener))
+        self._runner = Runner(model, str(device), precision, batch_size, int(wiener))
         self.model = self._runner.model
         self.device, self.precision = self._runner.device, self._runner.precision
         config: Any = model.config
