@@ -9,7 +9,7 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
 
-from training_tree import scalars, training_tree
+from training_tree import kept, last, quick_tree, scalars, train
 from unbraid.errors import DataError
 from unbraid.models.checkpoint import read_info
 from unbraid.training import fit
@@ -17,28 +17,7 @@ from unbraid.training import fit
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = training_tree(tmp_path_factory.mktemp("tree"))
-    (root / "quick.yaml").write_text(
-        f"""
-base: {root}/tiny.yaml
-model: {{architecture: conv1d, channels: [4], kernel: 7}}
-optimizer: {{schedule: constant, warmup: 0, weight_decay: 0.01}}
-run: {{steps: 4, steps_per_epoch: 2, conditions: [as is]}}
-"""
-    )
-    return root
-
-
-def train(tree: Path, folder: Path, *overrides: str, **options: Any) -> Path:
-    return fit.run(tree / "quick.yaml", [f"run.folder={folder}", *overrides], **options)
-
-
-def last(folder: Path) -> Path:
-    return folder / "tiny" / "checkpoints" / "last.ckpt"
-
-
-def kept(folder: Path) -> dict[str, Any]:
-    return torch.load(last(folder), weights_only=True)
+    return quick_tree(tmp_path_factory.mktemp("tree"))
 
 
 class Draws(Callback):

@@ -15,7 +15,7 @@ from lightning.pytorch.callbacks import Callback
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-from training_tree import scalars, training_tree
+from training_tree import kept, last, quick_tree, scalars, train
 from unbraid.errors import AudioError, ConfigError, DataError, ModelError, UnbraidError
 from unbraid.models.checkpoint import read_info
 from unbraid.training import fit
@@ -26,20 +26,7 @@ SOUNDS = ("mixture", "vocals", "accompaniment")
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = training_tree(tmp_path_factory.mktemp("tree"))
-    (root / "quick.yaml").write_text(
-        f"""
-base: {root}/tiny.yaml
-model: {{architecture: conv1d, channels: [4], kernel: 7}}
-optimizer: {{schedule: constant, warmup: 0, weight_decay: 0.01}}
-run: {{steps: 4, steps_per_epoch: 2, conditions: [as is]}}
-"""
-    )
-    return root
-
-
-def train(tree: Path, folder: Path, *overrides: str, **options: Any) -> Path:
-    return fit.run(tree / "quick.yaml", [f"run.folder={folder}", *overrides], **options)
+    return quick_tree(tmp_path_factory.mktemp("tree"))
 
 
 def train_until_ctrl_c(tree: Path, folder: Path, ends: Callback) -> None:
@@ -50,14 +37,6 @@ def train_until_ctrl_c(tree: Path, folder: Path, ends: Callback) -> None:
             train(tree, folder, callbacks=[ends])
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def last(folder: Path) -> Path:
-    return folder / "tiny" / "checkpoints" / "last.ckpt"
-
-
-def kept(folder: Path) -> dict[str, Any]:
-    return torch.load(last(folder), weights_only=True)
 
 
 @pytest.fixture(scope="module")

@@ -67,6 +67,35 @@ run: {{steps: 30, steps_per_epoch: 15, accelerator: cpu, conditions: [as is, mon
     return root
 
 
+def quick_tree(root: Path) -> Path:
+    """The same, and `quick.yaml`: four steps of a few convolutions."""
+    training_tree(root)
+    (root / "quick.yaml").write_text(
+        f"""
+base: {root}/tiny.yaml
+model: {{architecture: conv1d, channels: [4], kernel: 7}}
+optimizer: {{schedule: constant, warmup: 0, weight_decay: 0.01}}
+run: {{steps: 4, steps_per_epoch: 2, conditions: [as is]}}
+"""
+    )
+    return root
+
+
+def train(tree: Path, folder: Path, *overrides: str, **options: Any) -> Path:
+    """The quick run, `tiny`, in a folder."""
+    return fit.run(tree / "quick.yaml", [f"run.folder={folder}", *overrides], **options)
+
+
+def last(folder: Path) -> Path:
+    """The checkpoint that the run `tiny` in a folder would go on from."""
+    return folder / "tiny" / "checkpoints" / "last.ckpt"
+
+
+def kept(folder: Path) -> dict[str, Any]:
+    """What that checkpoint holds."""
+    return torch.load(last(folder), weights_only=True)
+
+
 def scalars(folder: Path, tag: str) -> list[float]:
     """What the run `tiny` in a folder logged."""
     events = EventAccumulator(str(folder / "tiny" / "tensorboard"))
