@@ -1,6 +1,6 @@
 """A gate for a U-Net, new if it has one: what it knows already tells where nobody sings.
 
-    python recipes/presence.py mean.safetensors unet-hard unet.safetensors
+    python recipes/presence.py mean.safetensors unet-hard gated.safetensors
 
 Random mixtures of a configuration, each as it is and without its voice, go through the layers
 downwards; from what the three deepest of these give, recurrent networks learn to tell cells with a

@@ -219,9 +219,9 @@ def _check_runtime(runtime: Runtime, engine: Engine, model: str, weights: Path) 
 def info(
     songs: Annotated[
         list[Path],
-        typer.Argument(
+        typer.Argument(  # what cannot be read is told song by song
             metavar="SONG...", help="Audio or video files.", readable=False
-        ),  # told song by song
+        ),
     ],
 ) -> None:
     """Show what a file holds: format, length, sample rate, channels, bit depth."""
