@@ -7,22 +7,18 @@ import errno
 import io
 import math
 import os
-import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
 from listening_trees import RATE, SYSTEMS, make_test, stems, write
-from unbraid.audio import save_audio
 from unbraid.errors import DataError, UnbraidError
 from unbraid.listening.loudness import loudness
 from unbraid.listening.material import find_material
-from unbraid.listening.ratings import COLUMNS, Rating, read_ratings
+from unbraid.listening.ratings import COLUMNS, read_ratings
 from unbraid.listening.session import RatedError, Sessions
 from unbraid.listening.sounds import Trial, low_pass, make_trials
-from unbraid.listening.statistics import means, misses, screened
 
 pytest.importorskip("scipy")
 NAMES = {*SYSTEMS, "reference", "anchor"}
@@ -182,118 +178,6 @@ def test_hidden_folders_are_neither_systems_nor_songs(tmp_path, place):
     assert [track.name for track in material.tracks] == ["Song 0"]
 
 
-def missing_stem(folder: Path) -> None:
-    (folder / "beta" / "Song 1" / "vocals.wav").unlink()
-
-
-def missing_song(folder: Path) -> None:
-    shutil.rmtree(folder / "reference" / "Song 1")
-
-
-def no_reference(folder: Path) -> None:
-    shutil.rmtree(folder / "reference")
-
-
-def single_system(folder: Path) -> None:
-    shutil.rmtree(folder / "beta")
-
-
-def other_length(folder: Path) -> None:
-    write(folder / "beta" / "Song 1", stems(0, 1))
-
-
-def other_rate(folder: Path) -> None:
-    silence = np.full((2, 16000), 0.1, np.float32)
-    save_audio(folder / "beta" / "Song 1" / "vocals.wav", silence, 8000)
-
-
-def too_short(folder: Path) -> None:
-    for system in ("reference", *SYSTEMS):
-        write(folder / system / "Song 1", stems(0, 0.9))
-
-
-def silent_stem(folder: Path) -> None:
-    write(folder / "beta" / "Song 1", {"vocals": np.zeros((2, 2 * RATE))})
-
-
-def reserved_name(folder: Path) -> None:
-    (folder / "beta").rename(folder / "anchor")
-
-
-def two_songs_of_one_name(folder: Path) -> None:
-    shutil.copytree(folder / "reference" / "Song 1", folder / "reference" / "old" / "Song 1")
-
-
-def no_sound(folder: Path) -> None:
-    (folder / "beta" / "Song 1" / "vocals.wav").write_bytes(b"RIFF")
-
-
-@pytest.mark.parametrize(
-    ("spoil", "said"),
-    [
-        (missing_stem, "beta/Song 1: needs vocals.wav"),
-        (missing_song, "no true stems of 'Song 1', which alpha has"),
-        (no_reference, "no folder 'reference'"),
-        (single_system, "needs two systems or more, and there is alpha"),
-        (other_length, "1.00 s, but the track's stems have 2.00 s"),
-        (other_rate, "8000 Hz, but the track's stems have 16000 Hz"),
-        (too_short, "Song 1: 0.90 s are too short to judge"),
-        (silent_stem, "Song 1, 0 to 2 s: vocals of beta is silent"),
-        (reserved_name, "cannot be named 'anchor'"),
-        (two_songs_of_one_name, "two tracks are named 'Song 1'"),
-        (no_sound, "vocals.wav"),
-    ],
-)
-def test_what_cannot_be_compared_is_told_in_one_line(tmp_path, spoil, said):
-    folder = make_test(tmp_path / "test")
-    spoil(folder)
-
-    with pytest.raises(UnbraidError) as told:
-        make_trials(find_material(folder), tmp_path / "sounds")
-
-    assert said in str(told.value)
-    assert "\n" not in str(told.value)
-
-
-def test_ten_systems_are_compared_and_no_more(tmp_path):
-    folder = make_test(tmp_path / "test", songs=1, seconds=1)
-    for number in range(8):
-        shutil.copytree(folder / "alpha", folder / f"copy {number}")
-    assert len(find_material(folder).systems) == 10
-
-    shutil.copytree(folder / "alpha", folder / "one more")
-    with pytest.raises(DataError, match="11 systems, but nobody compares more than 10 at once"):
-        find_material(folder)
-
-
-@pytest.mark.parametrize("closed", [".", "alpha"])
-def test_a_folder_that_cannot_be_read_is_told_in_one_line(tmp_path, monkeypatch, closed):
-    folder = make_test(tmp_path / "test")
-    listed = Path.iterdir
-
-    def refuse(path):
-        if path == folder / closed:
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
-        return listed(path)
-
-    monkeypatch.setattr(Path, "iterdir", refuse)
-
-    with pytest.raises(DataError, match=r"cannot be read \(Permission denied\)"):
-        find_material(folder)
-
-
-def test_sounds_that_have_no_room_are_told_in_one_line(tmp_path, monkeypatch):
-    folder = make_test(tmp_path / "test")
-
-    def full(path, audio):
-        raise OSError("48000 requested and 24968 written")  # as NumPy tells it
-
-    monkeypatch.setattr(np, "save", full)
-
-    with pytest.raises(DataError, match=r"24968 written.*TMPDIR"):
-        make_trials(find_material(folder), tmp_path / "sounds")
-
-
 def test_names_may_be_as_long_and_as_strange_as_those_of_folders(tmp_path):
     folder = make_test(tmp_path / "test", songs=1)
     long = "b" * 253
@@ -398,67 +282,6 @@ def test_a_page_that_found_no_room_is_sent_again_and_there_once(trials, tmp_path
 
     rows = [(rating.page, rating.order, rating.rating) for rating in read_ratings(tmp_path)]
     assert rows == [(page, order, 60) for page in (1, 2) for order in (1, 2, 3, 4)]
-
-
-def ratings_of(listener: str, **given: list[int]) -> list[Rating]:
-    """Quality of vocals, a rating a song."""
-    return [
-        Rating(listener, listener, song, f"Song {song}", "vocals", "quality", 1, name, value, "t")
-        for name, values in given.items()
-        for song, value in enumerate(values)
-    ]
-
-
-def test_means_are_over_listeners_with_student_intervals():
-    ratings = [
-        *ratings_of("a", alpha=[60, 70]),  # 65
-        *ratings_of("b", alpha=[80, 90]),  # 85
-        *ratings_of("c", alpha=[72]),  # a song less counts no less
-    ]
-
-    mean = means(ratings)["vocals", "quality", "alpha"]
-
-    assert dict(mean.listeners) == {"a": 65, "b": 85, "c": 72}
-    assert mean.value == pytest.approx(74)
-    # standard deviation sqrt((81 + 121 + 4) / 2), t(0.975, 2) = 4.302653
-    reach = 4.302653 * math.sqrt(103) / math.sqrt(3)
-    assert (mean.low, mean.high) == pytest.approx((74 - reach, 74 + reach), abs=1e-4)
-
-
-def test_a_song_that_was_rated_twice_counts_once():
-    """A session is begun anew when the server was, by the same listener."""
-    ratings = [*ratings_of("a", alpha=[60]), *ratings_of("a", alpha=[80, 10])]
-
-    assert means(ratings)["vocals", "quality", "alpha"].value == (70 + 10) / 2
-
-
-def test_intervals_are_those_of_scipy():
-    from scipy import stats
-
-    values = [int(v) for v in np.random.default_rng(0).integers(0, 101, 12)]
-    ratings = [r for n, v in enumerate(values) for r in ratings_of(str(n), alpha=[v])]
-
-    mean = means(ratings)["vocals", "quality", "alpha"]
-
-    expected = stats.ttest_1samp(values, 0).confidence_interval(0.95)
-    assert (mean.low, mean.high) == pytest.approx((expected.low, expected.high))
-
-
-def test_one_listener_has_no_interval():
-    mean = means(ratings_of("a", alpha=[60, 70]))["vocals", "quality", "alpha"]
-
-    assert mean.value == 65
-    assert math.isnan(mean.low)
-
-
-def test_who_does_not_hear_the_reference_on_more_than_15_percent_of_pages_is_left_out():
-    ratings = [
-        *ratings_of("keen", reference=[90] * 17 + [89] * 3, alpha=[50]),  # 15 %
-        *ratings_of("deaf", reference=[100] * 16 + [89] * 4, alpha=[90]),  # 20 %
-    ]
-
-    assert misses(ratings) == {"keen": (3, 20), "deaf": (4, 20)}
-    assert {rating.listener for rating in screened(ratings)} == {"keen"}
 
 
 @pytest.mark.parametrize(
