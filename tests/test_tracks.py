@@ -114,6 +114,31 @@ def test_stem_file_without_all_stems(tmp_path):
         check_headers(track, ["vocals"], "accompaniment")
 
 
+def test_songs_in_linked_folders_are_there_and_once(tmp_path):
+    write_folder(tmp_path / "data/A - a", **song(1))
+    write_folder(tmp_path / "elsewhere/B - b", **song(2))
+    write_folder(tmp_path / "elsewhere/more/C - c", **song(3))
+    links = {
+        "data/linked": "elsewhere",
+        "data/again": "elsewhere/more",
+        "data/inside": "data/A - a",
+        "data/A - a/above": "data",
+        "elsewhere/back": "data",
+        "elsewhere/itself": "elsewhere",
+    }
+    for link, target in links.items():
+        (tmp_path / link).symlink_to(tmp_path / target, target_is_directory=True)
+    found = [track.name for track in find_tracks(tmp_path / "data")]
+    assert sorted(found) == ["A - a", "B - b", "C - c"]
+
+
+def test_a_folder_that_may_not_be_read_is_told(tmp_path, unreadable_secret):
+    write_folder(tmp_path / "A - a", **song(1))
+    write_folder(tmp_path / "secret", **song(2))
+    with pytest.raises(DataError, match="secret: cannot be read: Permission denied; allow it"):
+        find_tracks(tmp_path)
+
+
 def test_hidden_files_are_no_songs(tmp_path):
     write_song(tmp_path, "test/C - d", 0, packed=True)
     (tmp_path / "test/._C - d.stem.mp4").write_bytes(b"Mac OS X")

@@ -1,13 +1,39 @@
-"""Folders for files: whether they take them, and that none is left empty."""
+"""Folders of files: what is below them, whether they take more, and that none is left empty."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from unbraid.errors import AudioError, reason
+
+
+def files_below(root: Path, onerror: Callable[[OSError], object]) -> Iterator[Path]:
+    """All files below a folder, and below the folders that it holds links to, each once.
+
+    Args:
+        root: the folder.
+        onerror: called for a folder that cannot be listed.
+    """
+    waiting, done = [str(root)], set[str]()
+    while waiting:
+        start = waiting.pop(0)
+        if any(_is_within(os.path.realpath(start), other) for other in done):
+            continue
+        for folder, subfolders, files in os.walk(start, onerror=onerror):
+            if os.path.realpath(folder) in done:
+                subfolders.clear()  # a link led here
+                continue
+            paths = [os.path.join(folder, name) for name in sorted(subfolders)]
+            waiting += filter(os.path.islink, paths)
+            yield from (Path(folder, name) for name in files)
+        done.add(os.path.realpath(start))
+
+
+def _is_within(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(os.path.join(folder, ""))
 
 
 def check_folder(folder: Path) -> None:

@@ -11,7 +11,8 @@ import numpy as np
 from unbraid.arrays import as_stereo
 from unbraid.audio import AudioInfo, AudioReader, load_audio
 from unbraid.data.splits import check_split, split_of
-from unbraid.errors import DataError
+from unbraid.errors import DataError, reason
+from unbraid.folders import files_below
 
 LOSSLESS = (".wav", ".flac", ".aif", ".aiff")
 LOSSY = (".ogg", ".opus", ".mp3", ".m4a", ".mp4", ".aac", ".wma", ".webm")
@@ -96,16 +97,23 @@ class Track:
 
 
 def audio_files(folder: Path) -> list[Path]:
-    """Audio files below a folder, sorted; a file stands for itself.
+    """Audio files below a folder, also in linked ones, sorted; a file stands for itself.
 
     Raises:
-        DataError: if there are none.
+        DataError: if there are none, or a folder cannot be read.
     """
     if folder.is_file():
         return [folder]
+
+    def refuse(error: OSError) -> None:
+        if Path(error.filename) != folder or folder.exists():
+            raise DataError(
+                f"{error.filename}: cannot be read: {reason(error)}; allow it, or move it away"
+            ) from error
+
     files = sorted(
         path
-        for path in folder.rglob("*")
+        for path in files_below(folder, refuse)
         if path.suffix.lower() in LOSSLESS + LOSSY and not path.name.startswith(".")
     )
     if not files:
