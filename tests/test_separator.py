@@ -183,6 +183,16 @@ def test_bad_blocks(separator: Separator, block: np.ndarray, given: str) -> None
         list(separator.blocks([block], RATE, 2))
 
 
+@pytest.mark.filterwarnings("ignore:4 channels")
+@pytest.mark.parametrize("channel", [0, 3])
+def test_a_stream_that_is_not_finite(separator: Separator, channel: int) -> None:
+    """In channels that no network hears, too."""
+    blocks = [np.zeros((4, 1000), np.float32) for _ in range(3)]
+    blocks[2][channel, 70] = np.nan
+    with pytest.raises(AudioError, match="not finite at sample 2070: repair it"):
+        list(separator.blocks(blocks, RATE, 4))
+
+
 @pytest.mark.parametrize("rate", [0, -1, 0.5, float("nan"), float("inf")])
 def test_rates_that_cannot_be(separator: Separator, rate: float) -> None:
     with pytest.raises(AudioError, match=rf"sample_rate {rate}: give a number of Hz, 1 at least"):

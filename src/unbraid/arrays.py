@@ -40,10 +40,15 @@ def checked(audio: NDArray[np.floating[Any]] | Tensor) -> Block:
         )
     with np.errstate(over="ignore"):  # float64 reaches further
         single = np.ascontiguousarray(array, dtype=np.float32)
-    if not np.isfinite(single).all():
-        first = int(np.flatnonzero(~np.isfinite(single).all(0))[0])
-        raise AudioError(f"audio is not finite at sample {first}: repair it first")
+    check_finite(single)
     return single
+
+
+def check_finite(audio: Block, start: int = 0) -> None:
+    """Raise an AudioError if a sample of `[channels, samples]` is not, the first being `start`."""
+    if not np.isfinite(audio).all():
+        first = start + int(np.flatnonzero(~np.isfinite(audio).all(0))[0])
+        raise AudioError(f"audio is not finite at sample {first}: repair it first")
 
 
 def like(audio: Array, stem: Block) -> Array:

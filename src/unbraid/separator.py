@@ -201,7 +201,8 @@ class Separator:
             Blocks `[channels, samples]` of each stem; in total as long as the mixture.
 
         Raises:
-            AudioError: if a block is not floating `[channels, samples]`, or there is no such rate.
+            AudioError: if a block is not floating `[channels, samples]` or not finite, or there is
+                no such rate.
             ModelError: if the network makes something that is not finite, or the device's memory
                 does not hold a segment.
         """

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unbraid.arrays import as_stereo
+from unbraid.arrays import as_stereo, check_finite
 from unbraid.audio import AudioReader, Resampler
 from unbraid.audio.files import as_numpy
 from unbraid.audio.info import Block
@@ -26,8 +26,9 @@ def floating(blocks: Iterable[Floating], channels: int) -> Iterator[Block]:
     """Copies of the blocks, in float32; whose they are may fill them anew, as recorders do.
 
     Raises:
-        AudioError: for one that is not floating `[channels, samples]`.
+        AudioError: for one that is not floating `[channels, samples]`, or not finite.
     """
+    start = 0
     for block in blocks:
         audio = as_numpy(block)
         if audio.ndim != 2 or len(audio) != channels or audio.dtype.kind != "f":
@@ -35,7 +36,11 @@ def floating(blocks: Iterable[Floating], channels: int) -> Iterator[Block]:
                 f"a block of the mixture is floating [{channels}, samples], not"
                 f" {audio.dtype} {list(audio.shape)}"
             )
-        yield np.array(audio, np.float32, order="C")
+        with np.errstate(over="ignore"):
+            copy = np.array(audio, np.float32, order="C")
+        check_finite(copy, start)
+        start += copy.shape[1]
+        yield copy
 
 
 def pieces(blocks: Iterable[Block], sample_rate: float) -> Iterator[Block]:
