@@ -58,8 +58,10 @@ def test_a_finished_run_says_so_and_is_left_as_it_is(
     capsys.readouterr()
     assert train(tree, tmp_path, *words, resume=last(tmp_path)) == result
     assert (last(tmp_path).read_bytes(), read_info(result).sha256) == before
-    (line,) = [each for each in capsys.readouterr().err.splitlines() if "finished" in each]
+    said = capsys.readouterr().err
+    (line,) = [each for each in said.splitlines() if "finished" in each]
     assert line == f"the run is finished: {why} makes it longer"
+    assert "goes on" not in said
 
 
 class EndsLastValidation(Callback):

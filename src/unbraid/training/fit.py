@@ -239,10 +239,10 @@ def _train(
     trial = _trainer(config, launch, fast_dev_run=1, logger=False)
     processes.hush_all_but_the_first(trial)
     if resume:
-        earlier = weights.read_run(resume, model)["callbacks"]["Clock"].get("minutes")
-        if minutes is None and earlier is not None:
-            minutes = earlier
-            if trial.is_global_zero:
+        before = weights.read_run(resume, model)["callbacks"]["Clock"]
+        if minutes is None and before.get("minutes") is not None:
+            minutes = before["minutes"]
+            if before["done"] < 1 and trial.is_global_zero:
                 print(
                     f"a run of {minutes:g} minutes goes on; --minutes N changes that",
                     file=sys.stderr,
