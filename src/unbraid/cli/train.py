@@ -24,9 +24,7 @@ def train(
     ] = None,
     minutes: Annotated[
         float | None,
-        typer.Option(
-            min=0.0, metavar="N", help="End by the clock; the learning rate is fitted to it."
-        ),
+        typer.Option(metavar="N", help="End by the clock; the learning rate is fitted to it."),
     ] = None,
     resume: Annotated[
         Path | None, typer.Option(metavar="CKPT", help="Checkpoint to go on from.")
