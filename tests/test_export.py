@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import json
+import pickle
 from pathlib import Path
 from shutil import copy
 
@@ -113,6 +114,16 @@ def test_the_file_tells_what_it_was_made_of(model: Path, exported: Path) -> None
     metadata = {prop.key: prop.value for prop in onnx.load(exported).metadata_props}
     assert json.loads(metadata["targets"]) == ["vocals"]
     assert int(metadata["segment"]) % int(metadata["hop"]) == 0
+
+
+def test_a_separator_of_a_graph_goes_to_other_processes(exported: Path, monkeypatch) -> None:
+    monkeypatch.chdir(exported.parent)
+    separator = Separator.from_pretrained(exported.name)
+    sent = pickle.dumps(separator)
+    monkeypatch.chdir("/")
+    mixture = np.random.default_rng(0).normal(0, 0.1, (2, RATE)).astype(np.float32)
+    here, there = (one(mixture, RATE)["vocals"] for one in (separator, pickle.loads(sent)))
+    np.testing.assert_array_equal(there, here)
 
 
 @pytest.mark.parametrize("channels", [1, 2])

@@ -59,6 +59,7 @@ class OnnxNetwork:
     """
 
     def __init__(self, path: str | Path) -> None:
+        self._path = Path(path).absolute()
         self._session = _session(Path(path), optimized=True)
         metadata = _metadata(self._session, Path(path))
         with _damage_told(Path(path)):
@@ -66,6 +67,10 @@ class OnnxNetwork:
             self.gates = _gates(metadata["gates"], len(self.config.targets))
         _check_shapes(self._session, self.config, bool(self.gates), Path(path))
         self.grid = self.config.grid
+
+    def __reduce__(self) -> tuple[type[OnnxNetwork], tuple[Path]]:
+        """Pickle the file's path, from which another process reads the graph."""
+        return OnnxNetwork, (self._path,)
 
     def __call__(self, mixture: Tensor) -> Tensor:
         """Estimate the targets `[b, targets, 2, segment]` of a mixture `[b, 2, segment]`."""
