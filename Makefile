@@ -11,8 +11,8 @@ help: ## show this list
 demo: $(VENV)/.plot ## separate the song in demo/, score it, write stems and plot under out/
 	$(BIN)/python demo/demo.py
 
-test: $(VENV)/.dev ## run all tests, in three processes of one thread, as some wait for others
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+test: $(VENV)/.dev ## run all tests, in two processes of one thread
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.dev ## check style, types and the Dockerfile
 	$(BIN)/ruff check .
