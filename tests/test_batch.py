@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from song_files import files_in
 from unbraid.audio import AudioReader, AudioWriter, load_audio, save_audio
 from unbraid.batch import separate_song, separate_songs
 from unbraid.errors import AudioError, ConfigError, UnbraidWarning
@@ -63,10 +64,6 @@ def run(inputs: list[Path], out: Path, jobs: int = 1, pause: float = 0.0, **more
     tasks, known = plan(find_songs(inputs, out), options)
     results = separate_songs(tasks, options, partial(Halver, pause), jobs, **callbacks)
     return {result.song.path.name: result for result in known + results}
-
-
-def files_in(folder: Path) -> set[str]:
-    return {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
 
 
 def test_files_come_as_given_and_folders_are_searched_sorted_and_mirrored(tmp_path):

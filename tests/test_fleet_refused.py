@@ -11,7 +11,7 @@ import pytest
 from song_files import make_song
 
 ray = pytest.importorskip("ray")
-parquet = pytest.importorskip("pyarrow.parquet")
+pytest.importorskip("pyarrow.parquet")
 
 from unbraid.fleet.cluster import threads  # noqa: E402
 

@@ -10,6 +10,8 @@ import pytest
 from unbraid.listening.ratings import Rating
 from unbraid.listening.statistics import means, misses, screened
 
+pytest.importorskip("scipy")
+
 
 def ratings_of(listener: str, **given: list[int]) -> list[Rating]:
     """Quality of vocals, a rating a song."""

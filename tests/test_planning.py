@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from song_files import files_in
 from song_files import make_song as make_longer_song
-from test_batch import files_in, make_song, run
+from test_batch import make_song, run
 from test_cli_interrupted import heeding
 from unbraid.audio import save_audio
 from unbraid.errors import AudioError

@@ -17,23 +17,22 @@ def files_below(root: Path, onerror: Callable[[OSError], object]) -> Iterator[Pa
         root: the folder.
         onerror: called for a folder that cannot be listed.
     """
-    waiting, done = [str(root)], set[str]()
+    waiting, done = [root], set[Path]()
     while waiting:
         start = waiting.pop(0)
-        if any(_is_within(os.path.realpath(start), other) for other in done):
+        real = start.resolve()
+        if any(real.is_relative_to(other) for other in done):
             continue
-        for folder, subfolders, files in os.walk(start, onerror=onerror):
-            if os.path.realpath(folder) in done:
+        for place, subfolders, files in os.walk(start, onerror=onerror):
+            folder = Path(place)
+            if folder.resolve() in done:
                 subfolders.clear()  # a link led here
                 continue
-            paths = [os.path.join(folder, name) for name in sorted(subfolders)]
-            waiting += filter(os.path.islink, paths)
-            yield from (Path(folder, name) for name in files)
-        done.add(os.path.realpath(start))
-
-
-def _is_within(path: str, folder: str) -> bool:
-    return path == folder or path.startswith(os.path.join(folder, ""))
+            waiting += [
+                folder / name for name in sorted(subfolders) if (folder / name).is_symlink()
+            ]
+            yield from (folder / name for name in files)
+        done.add(real)
 
 
 def check_folder(folder: Path) -> None:

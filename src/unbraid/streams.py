@@ -36,7 +36,7 @@ def floating(blocks: Iterable[Floating], channels: int) -> Iterator[Block]:
                 f"a block of the mixture is floating [{channels}, samples], not"
                 f" {audio.dtype} {list(audio.shape)}"
             )
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore"):  # float64 reaches further
             copy = np.array(audio, np.float32, order="C")
         check_finite(copy, start)
         start += copy.shape[1]

@@ -106,14 +106,13 @@ def audio_files(folder: Path) -> list[Path]:
         return [folder]
 
     def refuse(error: OSError) -> None:
-        if Path(error.filename) != folder or folder.exists():
-            raise DataError(
-                f"{error.filename}: cannot be read: {reason(error)}; allow it, or move it away"
-            ) from error
+        raise DataError(
+            f"{error.filename}: cannot be read: {reason(error)}; allow it, or move it away"
+        ) from error
 
     files = sorted(
         path
-        for path in files_below(folder, refuse)
+        for path in (files_below(folder, refuse) if folder.exists() else ())
         if path.suffix.lower() in LOSSLESS + LOSSY and not path.name.startswith(".")
     )
     if not files:
